@@ -1,0 +1,2 @@
+//! aks-tui: a terminal cockpit that proves, live, that a stateful service on
+//! Kubernetes survives being killed.

@@ -1,0 +1,6 @@
+//! Error hooks, arguments, hand over.
+
+fn main() -> color_eyre::Result<()> {
+    color_eyre::install()?;
+    Ok(())
+}
