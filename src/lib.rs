@@ -1,2 +1,4 @@
 //! aks-tui: a terminal cockpit that proves, live, that a stateful service on
 //! Kubernetes survives being killed.
+
+pub mod lab;
