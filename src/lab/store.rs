@@ -658,3 +658,6 @@ pub fn new_uid() -> String {
         &hex[20..]
     )
 }
+
+#[cfg(test)]
+mod tests;
