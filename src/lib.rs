@@ -2,3 +2,4 @@
 //! Kubernetes survives being killed.
 
 pub mod lab;
+pub mod sys;

@@ -2,4 +2,6 @@
 
 pub mod kinds;
 pub mod node;
+#[cfg(target_os = "linux")]
+pub mod runtime;
 pub mod store;
