@@ -239,7 +239,9 @@ async fn a_program_is_found_and_killed_by_its_name() {
         logged(&container, "ready").await;
         let (pid, _, code) = run(&container, &["pidof", "Job"]).await;
         assert_eq!(code, 0, "{isolation}");
-        assert!(pid.trim().parse::<i32>().is_ok(), "{isolation}: {pid:?}");
+        // More than one while it forks.
+        let mut pids = pid.split_whitespace();
+        assert!(pids.all(|pid| pid.parse::<i32>().is_ok()) && !pid.is_empty(), "{pid:?}");
         let (table, _, _) = run(&container, &["ps", "ax"]).await;
         assert!(table.contains("Job"), "{isolation}: {table}");
         let host = container.pid().expect("a pid on the host");
@@ -264,7 +266,7 @@ async fn the_executable_is_found_under_its_names() {
         let Some(bed) = Bed::new(isolation).await else {
             continue;
         };
-        let mut spec = bed.spec(&["sh", "-c", "command -v Job Server; [ -x $(command -v Job) ]"]);
+        let mut spec = bed.spec(&["sh", "-c", "command -v Job; command -v Server; [ -x $(command -v Job) ]"]);
         spec.links = vec!["Job".into(), "Server".into()];
         let container = bed.runtime.start(spec).await.unwrap();
         assert_eq!(within("end", container.wait()).await.ending, Ending::exited(0));
@@ -283,7 +285,7 @@ async fn init_reaps_orphans_and_takes_them_along() {
         // Orphans that end, and one that would stay, out of its session and
         // without the marks in its environment.
         let script = "for i in 1 2 3; do (sh -c 'exit 0' & exit 0); done; \
-             (setsid env -i sleep 300 & exit 0); sleep 0.2; \
+             (setsid env -i sleep 3999 & exit 0); sleep 0.2; \
              grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l; \
              echo ready; while :; do sleep 0.05; done";
         let container = bed.start(&["sh", "-c", script]).await;
@@ -295,7 +297,7 @@ async fn init_reaps_orphans_and_takes_them_along() {
         within("kill", container.kill()).await;
         assert!(!Path::new(&format!("/proc/{host}")).exists());
         let left = fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-            fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x00300\x00")
+            fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x003999\x00")
         });
         assert!(!left, "{isolation}: an orphan was left");
         bed.close().await;
@@ -400,7 +402,8 @@ async fn nothing_in_a_namespace_reaches_the_host() {
         "mknod /tmp/disk b 254 0 && cat /tmp/disk",
         "cat /proc/1/environ",
         "ls /proc/1/root/",
-        "ls /proc/1/fd/",
+        "readlink /proc/1/fd/*",
+        "cat < /proc/1/fd/1",
         "hostname other",
     ] {
         let (out, _, code) = attack(script.into()).await;
@@ -563,12 +566,18 @@ async fn a_terminal_is_a_terminal() {
     // bash runs traps between commands.
     until!("33 99");
     // Control keys act on the command in front.
-    send("sleep 306\n").await.unwrap();
+    send("(echo in-$((1+2)); exec sleep 306)\n").await.unwrap();
+    until!("in-3");
     send("\x03").await.unwrap();
     send("echo code-$?\n").await.unwrap();
     until!("code-130");
     // The end of input ends the shell, with the code of its last command.
+    // The shell must be at its prompt: while a command runs, that key is the
+    // command's.
+    send("PS1='at-$((++n))> '\n").await.unwrap();
+    until!("at-1> ");
     send("(exit 9)\n").await.unwrap();
+    until!("at-2> ");
     drop(stdin);
     session.stdin = None;
     let (_, _, code) = finish(session).await;

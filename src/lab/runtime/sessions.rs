@@ -170,9 +170,11 @@ async fn read(
         let length = tokio::select! {
             biased;
             read = pipe.read(&mut buffer) => read.unwrap_or(0),
-            // What it wrote is in the pipe already. Processes that it left
-            // behind may hold the pipe open for ever.
-            _ = ended.wait_for(|ended| *ended) => pipe.try_read(&mut buffer).unwrap_or(0),
+            // What it wrote is in the pipe already, even if nothing has said so
+            // yet. Processes that it left behind may hold the pipe open for ever.
+            _ = ended.wait_for(|ended| *ended) => {
+                rustix::io::read(&pipe, &mut buffer).unwrap_or(0)
+            }
         };
         if length == 0 {
             return;

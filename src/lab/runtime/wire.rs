@@ -220,15 +220,6 @@ impl Channel {
             .await
     }
 
-    /// Sends one message if there is room for it now.
-    pub fn try_send(
-        &self,
-        message: &impl Serialize,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> io::Result<()> {
-        send(self.0.get_ref(), message, descriptors)
-    }
-
     /// Receives one message; none when the other end closed. It can be
     /// cancelled without losing one.
     pub async fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
