@@ -5,6 +5,7 @@ pub mod controllers;
 pub mod defaults;
 pub mod kinds;
 pub mod node;
+pub mod recorder;
 pub mod selector;
 pub mod store;
 
