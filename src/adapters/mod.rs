@@ -5,4 +5,5 @@
 //! is full: the queue is bounded and pushes back on the source, so nothing is
 //! dropped between a socket and the model.
 
+pub mod journal;
 pub mod sink;
