@@ -6,6 +6,8 @@
 //!
 //! - [`core`]: what happened and what it means, as pure functions of events;
 //! - [`adapters`]: the cluster and the journal, which answer with events.
+//! - [`commands`]: one file a subcommand.
 
 pub mod adapters;
+pub mod commands;
 pub mod core;
