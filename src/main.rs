@@ -1,6 +1,8 @@
 //! Error hooks, arguments, hand over.
 
-fn main() -> color_eyre::Result<()> {
+use std::process::ExitCode;
+
+fn main() -> color_eyre::Result<ExitCode> {
     color_eyre::install()?;
-    Ok(())
+    Ok(aks_tui::cli::main())
 }
