@@ -110,14 +110,11 @@ async fn pass(journal: Journal, events: Vec<Event>, end: Option<Time>) -> (Vec<E
         got.extend(batches.recv().await.unwrap());
     }
     let _sink = sender.await.unwrap();
-    let ending = match end {
-        Some(at) => relay.end(at).await,
-        None => {
-            drop(relay);
-            Ending::Incomplete
-        }
+    let Some(at) = end else {
+        drop(relay);
+        return (got, Ending::Incomplete);
     };
-    (got, ending)
+    (got, relay.end(at).await)
 }
 
 fn runs(state: &tempfile::TempDir) -> PathBuf {
