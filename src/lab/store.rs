@@ -18,11 +18,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::kinds::Resource;
+
+mod deletion;
+#[cfg(test)]
+mod tests;
+
+pub use deletion::{Deleted, Deletion};
 
 /// How many changes are remembered. A reader further behind must list again.
 pub const HISTORY: usize = 8192;
@@ -133,27 +139,6 @@ pub struct WatchEvent {
     pub previous: Option<Arc<Value>>,
     /// Version of the change.
     pub rv: u64,
-}
-
-/// How an object is to be deleted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Deletion {
-    /// Seconds a pod's processes get to end by themselves; none means what the
-    /// pod's spec says.
-    pub grace: Option<u64>,
-    /// Refuse when the object has another uid.
-    pub uid: Option<String>,
-    /// Refuse when the object has another version.
-    pub resource_version: Option<String>,
-}
-
-/// What a deletion did.
-#[derive(Debug, Clone)]
-pub enum Deleted {
-    /// The object is gone; this is how it was last.
-    Gone(Arc<Value>),
-    /// The pod is marked; the node removes it when its processes have ended.
-    Terminating(Arc<Value>),
 }
 
 /// All objects at one version.
@@ -337,37 +322,6 @@ impl Store {
         Ok(self.replace(&mut inner, key.clone(), &current, object))
     }
 
-    /// Deletes an object as the API does. A pod that runs on a node is only
-    /// marked (`deletionTimestamp`, `deletionGracePeriodSeconds`); the node
-    /// calls [`Store::remove`] when its processes have ended. Grace 0, a pod
-    /// that no node has, and every other kind go at once.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Precondition`].
-    pub fn delete(&self, key: &Key, how: &Deletion) -> Result<Deleted, StoreError> {
-        let mut inner = self.lock();
-        let current = inner.find(key)?;
-        check_preconditions(key, &current, how)?;
-        let grace = match key.resource {
-            Resource::Pods => pod_grace(&current, how.grace),
-            _ => 0,
-        };
-        if grace == 0 {
-            return Ok(Deleted::Gone(self.take(&mut inner, key, &current)));
-        }
-        let mut object = Value::clone(&current);
-        let metadata = &mut object["metadata"];
-        // Deleting twice may shorten the wait, never lengthen it.
-        let pending = metadata["deletionGracePeriodSeconds"].as_u64();
-        if pending.is_none_or(|pending| grace < pending) {
-            let end = Timestamp::now() + SignedDuration::from_secs(grace as i64);
-            metadata["deletionTimestamp"] = json!(timestamp(end));
-            metadata["deletionGracePeriodSeconds"] = json!(grace);
-        }
-        let object = self.replace(&mut inner, key.clone(), &current, object);
-        Ok(Deleted::Terminating(object))
-    }
-
     /// Removes an object for good, whatever its state; none when it is not
     /// there. With `uid`, only when the object is still that one: a name may
     /// have been taken by a successor.
@@ -411,6 +365,15 @@ impl Store {
         (items, watch)
     }
 
+    /// Another store with the same objects, to try out a write that shall not
+    /// happen.
+    pub fn fork(&self) -> Self {
+        let inner = self.lock();
+        let fork = Self::with_history(inner.rv, 1);
+        fork.lock().objects.clone_from(&inner.objects);
+        fork
+    }
+
     /// Forgets all changes up to now, as etcd's compaction does: who has not
     /// read them yet must list again.
     pub fn compact(&self) {
@@ -450,6 +413,9 @@ impl Store {
         if key.resource.has_generation() && object["spec"] != current["spec"] {
             let generation = current["metadata"]["generation"].as_u64().unwrap_or(0);
             object["metadata"]["generation"] = json!(generation + 1);
+        }
+        if deletion::is_due(key.resource, &object) {
+            return self.commit(inner, Change::Deleted, key, object);
         }
         self.commit(inner, Change::Modified, key, object)
     }
@@ -586,45 +552,6 @@ fn select(
         .collect()
 }
 
-/// The grace the API gives a pod: none when no node has it or when it has
-/// ended already, else what was asked for, else what its spec says.
-fn pod_grace(pod: &Value, asked: Option<u64>) -> u64 {
-    let nowhere = pod["spec"]["nodeName"]
-        .as_str()
-        .unwrap_or_default()
-        .is_empty();
-    let ended = matches!(
-        pod["status"]["phase"].as_str(),
-        Some("Succeeded" | "Failed")
-    );
-    if nowhere || ended {
-        return 0;
-    }
-    let spec = pod["spec"]["terminationGracePeriodSeconds"].as_u64();
-    asked.or(spec).unwrap_or(30)
-}
-
-fn check_preconditions(key: &Key, current: &Value, how: &Deletion) -> Result<(), StoreError> {
-    if let Some(uid) = &how.uid
-        && current["metadata"]["uid"] != uid.as_str()
-    {
-        return Err(uid_mismatch(key, uid, current));
-    }
-    if let Some(rv) = &how.resource_version
-        && current["metadata"]["resourceVersion"] != rv.as_str()
-    {
-        let stored = current["metadata"]["resourceVersion"].as_str();
-        return Err(StoreError::Precondition(
-            key.clone(),
-            format!(
-                "ResourceVersion in precondition: {rv}, ResourceVersion in object meta: {}",
-                stored.unwrap_or_default()
-            ),
-        ));
-    }
-    Ok(())
-}
-
 fn uid_mismatch(key: &Key, given: &str, current: &Value) -> StoreError {
     let stored = current["metadata"]["uid"].as_str().unwrap_or_default();
     StoreError::Precondition(
@@ -658,6 +585,3 @@ pub fn new_uid() -> String {
         &hex[20..]
     )
 }
-
-#[cfg(test)]
-mod tests;

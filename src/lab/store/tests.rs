@@ -182,7 +182,7 @@ fn preconditions_protect_a_successor_of_the_same_name() {
     let how = Deletion {
         grace: Some(0),
         uid: Some("other".to_owned()),
-        resource_version: None,
+        ..Deletion::default()
     };
     assert!(matches!(
         store.delete(&key("a"), &how),
@@ -190,6 +190,40 @@ fn preconditions_protect_a_successor_of_the_same_name() {
     ));
     assert!(store.remove(&key("a"), Some("other")).is_none());
     assert!(store.get(&key("a")).is_some());
+}
+
+#[test]
+fn an_object_with_a_finalizer_goes_when_the_last_one_is_removed() {
+    let store = Store::new(0);
+    let object = json!({"metadata": {"namespace": "default", "name": "d"}});
+    store.create(Resource::Deployments, object).unwrap();
+    let key = Key::new(Resource::Deployments, "default", "d");
+    let foreground = Deletion {
+        foreground: true,
+        ..Deletion::default()
+    };
+    let marked = store.delete(&key, &foreground).unwrap();
+    assert!(matches!(marked, Deleted::Terminating(_)));
+    let mut watch = store.watch(&[Resource::Deployments], store.rv()).unwrap();
+    store
+        .update_with(&key, |d| {
+            d["metadata"]["finalizers"] = json!([]);
+            Ok::<(), StoreError>(())
+        })
+        .unwrap();
+    assert!(store.get(&key).is_none());
+    assert_eq!(drain(&mut watch), [(Change::Deleted, "d".to_owned())]);
+}
+
+#[test]
+fn a_fork_tries_a_write_that_never_happens() {
+    let store = Store::new(0);
+    store.create(Resource::Pods, pod("a")).unwrap();
+    let fork = store.fork();
+    fork.create(Resource::Pods, pod("b")).unwrap();
+    fork.remove(&key("a"), None);
+    assert!(store.get(&key("a")).is_some());
+    assert!(store.get(&key("b")).is_none());
 }
 
 #[test]
