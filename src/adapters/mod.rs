@@ -6,4 +6,5 @@
 //! dropped between a socket and the model.
 
 pub mod cluster;
+pub mod journal;
 pub mod sink;

@@ -36,6 +36,8 @@ pub enum Effect {
     },
     /// Try broken streams again now instead of at the end of their countdown.
     Reconnect,
+    /// Move in the cockpit's own log.
+    OwnLog(OwnLogMove),
     /// Put text on the clipboard.
     Copy(String),
     /// Stop the process until the shell continues it.
@@ -44,4 +46,15 @@ pub enum Effect {
     Redraw,
     /// Leave.
     Quit,
+}
+
+/// A movement in the cockpit's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnLogMove {
+    /// A page towards the older lines.
+    Older,
+    /// A page towards the newer lines.
+    Newer,
+    /// To the newest line, and stay there.
+    Follow,
 }

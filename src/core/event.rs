@@ -320,6 +320,9 @@ pub struct Container {
     pub state: ContainerState,
     /// How the execution before ended.
     pub last: Option<Terminated>,
+    /// Its command runs the program of the pod's role; a sidecar does not.
+    #[serde(default)]
+    pub program: bool,
     /// The bytes a round moves, where the container's arguments say so.
     #[serde(default)]
     pub bytes_per_round: Option<u64>,

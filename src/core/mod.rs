@@ -6,9 +6,11 @@
 //! the adapters, which answer with events. So a screen, a test, a replayed run
 //! and a report are all the same thing: a list of events and a fold.
 
+pub mod action;
 pub mod effect;
 pub mod event;
 pub mod model;
 pub mod time;
 pub mod trial;
+pub mod update;
 pub mod workload;

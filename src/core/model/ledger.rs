@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::{
     event::Fact,
     time::Time,
@@ -15,7 +17,8 @@ pub struct Ledger {
 }
 
 /// What the trials say together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// Faults that reached their victim.
     pub kills: usize,
@@ -36,7 +39,7 @@ pub struct Summary {
 }
 
 /// How a set of durations spreads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     /// Half of them are at most this long.
     pub p50: Duration,
@@ -108,8 +111,9 @@ impl Ledger {
         }
     }
 
-    /// A fact came in. `before` tells where the workload stood.
-    pub(super) fn observe(&mut self, at: Time, fact: &Fact, before: impl Fn() -> Before) -> bool {
+    /// A fact came in. `before` tells where the workload stood. Returns whether
+    /// any trial changed.
+    pub fn observe(&mut self, at: Time, fact: &Fact, before: impl Fn() -> Before) -> bool {
         match fact {
             Fact::FaultInjected {
                 trial,

@@ -1,5 +1,7 @@
 //! Bytes from a stranger, made fit for a screen.
 
+use std::fmt::Write as _;
+
 /// The longest line that is kept, in bytes of its shown form. What a longer
 /// one loses is said at its end.
 pub const LONGEST_LINE: usize = 4096;
@@ -82,7 +84,8 @@ fn push(shown: &mut String, c: char, column: usize) -> usize {
 }
 
 fn cut(mut shown: String, rest: usize) -> String {
-    shown.push_str(&format!("… ({rest} bytes more)"));
+    // Writing to a string cannot fail.
+    let _ = write!(shown, "… ({rest} bytes more)");
     shown
 }
 
