@@ -1,0 +1,2 @@
+//! controllers
+pub mod garbage;
