@@ -163,7 +163,7 @@ async fn begin(
 /// A token that nobody can guess.
 fn token() -> Result<String, LabError> {
     let mut bytes = [0_u8; 32];
-    tokio_rustls::rustls::crypto::ring::default_provider()
+    rustls::crypto::ring::default_provider()
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| LabError::System("the system gives no random numbers".to_owned()))?;
