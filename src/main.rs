@@ -1,12 +1,14 @@
 //! Error hooks, arguments, hand over.
 
-fn main() -> color_eyre::Result<()> {
+use std::process::ExitCode;
+
+fn main() -> color_eyre::Result<ExitCode> {
     // A part of the lab's process layer must start in a few milliseconds and
     // without threads, so it comes before anything else.
     #[cfg(target_os = "linux")]
     if let Some(code) = aks_tui::lab::runtime::play_part() {
-        std::process::exit(i32::from(code));
+        return Ok(ExitCode::from(code));
     }
     color_eyre::install()?;
-    Ok(())
+    Ok(aks_tui::cli::main())
 }

@@ -1,0 +1,5 @@
+//! One file a subcommand: arguments in, exit code out.
+
+pub mod lab;
+pub mod perftest;
+pub mod runs;

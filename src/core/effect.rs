@@ -1,0 +1,60 @@
+//! What the cockpit asks the world to do. Adapters do it and answer with facts.
+
+use super::{
+    trial::{Fault, TrialId, Victim},
+    workload::Role,
+};
+
+/// A wish that only an adapter can fulfil.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Inject a fault. Answered by [`FaultInjected`] or [`FaultRefused`].
+    ///
+    /// [`FaultInjected`]: super::event::Fact::FaultInjected
+    /// [`FaultRefused`]: super::event::Fact::FaultRefused
+    Inject {
+        /// Which trial this begins.
+        trial: TrialId,
+        /// What is done.
+        fault: Fault,
+        /// To whom.
+        victim: Victim,
+    },
+    /// Ask which process a role runs as, after a recovery. Answered by
+    /// [`PidAfter`](super::event::Fact::PidAfter), or not at all.
+    AskPid {
+        /// For which trial.
+        trial: TrialId,
+        /// Of which role.
+        role: Role,
+    },
+    /// Ask the workload to make its present round the last. Answered by
+    /// [`FinishRequested`](super::event::Fact::FinishRequested) or trouble.
+    FinishRun {
+        /// The client that is asked.
+        victim: Victim,
+    },
+    /// Try broken streams again now instead of at the end of their countdown.
+    Reconnect,
+    /// Move in the cockpit's own log.
+    OwnLog(OwnLogMove),
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Stop the process until the shell continues it.
+    Suspend,
+    /// Draw the whole screen anew: something else wrote on it.
+    Redraw,
+    /// Leave.
+    Quit,
+}
+
+/// A movement in the cockpit's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnLogMove {
+    /// A page towards the older lines.
+    Older,
+    /// A page towards the newer lines.
+    Newer,
+    /// To the newest line, and stay there.
+    Follow,
+}

@@ -1,0 +1,149 @@
+//! Moving about: cursors, pages, the wheel.
+
+use super::{
+    pod_passes,
+    ui::{Dialog, Ui},
+};
+use crate::core::{
+    action::{Action, Pane},
+    effect::{Effect, OwnLogMove},
+    event::Pod,
+    model::Model,
+    trial::{Fault, Trial},
+};
+
+/// The pod under the cursor.
+pub fn pod_at<'a>(ui: &Ui, shown: &'a Model) -> Option<&'a Pod> {
+    let rows = || {
+        shown
+            .pods
+            .rows()
+            .iter()
+            .filter(|pod| pod_passes(&ui.pods.filter, pod))
+    };
+    let last = rows().count().checked_sub(1)?;
+    rows().nth(ui.pods.cursor.min(last))
+}
+
+/// The trial under the cursor.
+pub fn trial_at<'a>(ui: &Ui, shown: &'a Model) -> Option<&'a Trial> {
+    let trials = shown.ledger.trials();
+    if ui.ledger.follow {
+        trials.last()
+    } else {
+        trials.get(ui.ledger.cursor).or(trials.last())
+    }
+}
+
+/// Moves in the dialog that is open, else in a pane.
+pub(super) fn scroll(ui: &mut Ui, live: &Model, action: Action) -> Option<Effect> {
+    let page = isize::try_from(ui.rows[ui.focus as usize])
+        .unwrap_or(1)
+        .max(1);
+    match action {
+        Action::Scroll(pane, by) if ui.dialog.is_none() => move_in(ui, live, pane, by.into()),
+        Action::Scroll(_, by) => return move_in_dialog(ui, by.into()),
+        Action::Select(pane, row) if ui.dialog.is_none() => select(ui, live, pane, row),
+        _ => {
+            let by = match action {
+                Action::Up => -1,
+                Action::Down => 1,
+                Action::HalfPageUp => -(page / 2).max(1),
+                Action::HalfPageDown => (page / 2).max(1),
+                Action::PageUp => -page,
+                Action::PageDown => page,
+                // Large enough for any list, small enough to add to a position.
+                Action::Top => isize::MIN / 2,
+                Action::Bottom => isize::MAX / 2,
+                _ => return None,
+            };
+            if ui.dialog.is_some() {
+                return move_in_dialog(ui, by);
+            }
+            move_in(ui, live, ui.focus, by);
+        }
+    }
+    None
+}
+
+fn move_in(ui: &mut Ui, live: &Model, pane: Pane, by: isize) {
+    let shown = ui.frozen.as_deref().unwrap_or(live);
+    match pane {
+        Pane::Pods => {
+            let len = shown
+                .pods
+                .rows()
+                .iter()
+                .filter(|pod| pod_passes(&ui.pods.filter, pod))
+                .count();
+            ui.pods.cursor = ui.pods.window(len, 1).1;
+            ui.pods.step(by, len);
+            ui.pods.follow = false;
+        }
+        Pane::Ledger => {
+            let len = shown.ledger.trials().len();
+            ui.ledger.cursor = ui.ledger.window(len, 1).1;
+            ui.ledger.step(by, len);
+        }
+        Pane::Log if by <= isize::MIN / 2 => ui.log.top(ui.rows[Pane::Log as usize].into()),
+        Pane::Log => ui.log.step(by),
+        Pane::Throughput => {}
+    }
+}
+
+fn select(ui: &mut Ui, live: &Model, pane: Pane, row: u16) {
+    ui.focus = pane;
+    let shown = ui.frozen.as_deref().unwrap_or(live);
+    let height = ui.rows[pane as usize].into();
+    let len = match pane {
+        Pane::Pods => shown
+            .pods
+            .rows()
+            .iter()
+            .filter(|pod| pod_passes(&ui.pods.filter, pod))
+            .count(),
+        Pane::Ledger => shown.ledger.trials().len(),
+        Pane::Throughput | Pane::Log => return,
+    };
+    let list = if pane == Pane::Pods {
+        &mut ui.pods
+    } else {
+        &mut ui.ledger
+    };
+    let (window, _) = list.window(len, height);
+    if window.start + usize::from(row) < window.end {
+        list.to(window.start + usize::from(row), len);
+    }
+}
+
+fn move_in_dialog(ui: &mut Ui, by: isize) -> Option<Effect> {
+    match &mut ui.dialog {
+        Some(
+            Dialog::Help { scroll, .. } | Dialog::Pod { scroll, .. } | Dialog::Trial { scroll, .. },
+        ) => {
+            let by = i16::try_from(by).unwrap_or(if by < 0 { i16::MIN } else { i16::MAX });
+            *scroll = scroll.saturating_add_signed(by);
+        }
+        Some(Dialog::Palette { typed, selected }) => {
+            let last = super::palette::matches(typed).len().saturating_sub(1);
+            *selected = selected.saturating_add_signed(by).min(last);
+        }
+        Some(Dialog::Fault(menu)) => {
+            menu.selected = menu
+                .selected
+                .saturating_add_signed(by)
+                .min(Fault::ALL.len() - 1);
+        }
+        Some(Dialog::OwnLog) => {
+            return Some(Effect::OwnLog(if by >= isize::MAX / 2 {
+                OwnLogMove::Follow
+            } else if by < 0 {
+                OwnLogMove::Older
+            } else {
+                OwnLogMove::Newer
+            }));
+        }
+        Some(Dialog::Prompt { .. }) | None => {}
+    }
+    None
+}
