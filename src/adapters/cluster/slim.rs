@@ -247,6 +247,7 @@ fn words(container: &SpecContainer) -> Vec<String> {
 
 fn container(spec: SpecContainer, status: ContainerStatus, plays: bool) -> Container {
     Container {
+        program: plays,
         bytes_per_round: plays.then(|| command::bytes_per_round(&words(&spec))),
         name: spec.name,
         id: status.container_id.filter(|id| !id.is_empty()),
