@@ -7,6 +7,7 @@ pub mod kinds;
 pub mod node;
 #[cfg(target_os = "linux")]
 pub mod runtime;
+pub mod recorder;
 pub mod selector;
 pub mod store;
 
