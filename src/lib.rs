@@ -15,8 +15,10 @@
 //! - [`sys`]: the only unsafe code.
 
 pub mod adapters;
+pub mod app;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod core;
 pub mod immortal;
 pub mod lab;

@@ -5,9 +5,9 @@ pub mod controllers;
 pub mod defaults;
 pub mod kinds;
 pub mod node;
+pub mod recorder;
 #[cfg(target_os = "linux")]
 pub mod runtime;
-pub mod recorder;
 pub mod selector;
 pub mod store;
 
