@@ -21,6 +21,8 @@ pub mod commands;
 pub mod config;
 pub mod core;
 pub mod immortal;
+#[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
 pub mod lab;
 pub mod sys;
 pub mod ui;

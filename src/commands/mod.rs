@@ -2,6 +2,7 @@
 
 pub mod cockpit;
 pub mod demo;
+pub mod lab;
 pub mod perftest;
 pub mod replay;
 pub mod runs;
