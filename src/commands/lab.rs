@@ -23,6 +23,15 @@ pub struct Lab {
     /// Start without perftest
     #[arg(long)]
     empty: bool,
+    /// Payload bytes of a round of perftest; suffixes KiB, MiB, GiB [default: 1GiB]
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_round: Option<String>,
+    /// Payload bytes that perftest's client sends a second at most [default: no limit]
+    #[arg(long, value_name = "BYTES")]
+    rate: Option<String>,
+    /// Leave the terminal's session: its end is not the lab's
+    #[arg(long, hide = true)]
+    own_session: bool,
     /// Delay restarts as Kubernetes does (0, 10, 20 … 300 s), or never
     #[arg(long, value_enum, default_value = "kubernetes")]
     backoff: Backoff,
@@ -49,7 +58,9 @@ enum Isolation {
 /// Runs the lab until it is told to stop.
 #[cfg(not(target_os = "linux"))]
 pub fn run(_lab: Lab) -> ExitCode {
-    eprintln!("error: the lab needs Linux; the cockpit works here with any cluster: aks-tui --kubeconfig FILE");
+    eprintln!(
+        "error: the lab needs Linux; the cockpit works here with any cluster: aks-tui --kubeconfig FILE"
+    );
     ExitCode::FAILURE
 }
 
@@ -63,11 +74,25 @@ pub fn run(lab: Lab) -> ExitCode {
     use crate::lab::process::{self, Options};
     use crate::lab::runtime;
 
+    if lab.own_session
+        && let Err(error) = rustix::process::setsid()
+    {
+        eprintln!("error: cannot leave the terminal's session: {error}");
+        return ExitCode::FAILURE;
+    }
     let options = Options {
         state: lab.state,
         kubeconfig: lab.kubeconfig,
         port: lab.port,
         empty: lab.empty,
+        client_arguments: [
+            ("--bytes-per-round", lab.bytes_per_round),
+            ("--rate", lab.rate),
+        ]
+        .into_iter()
+        .filter_map(|(flag, value)| Some([flag.to_owned(), value?]))
+        .flatten()
+        .collect(),
         backoff: match lab.backoff {
             Backoff::Kubernetes => BackoffMode::Kubernetes,
             Backoff::None => BackoffMode::None,
@@ -78,7 +103,9 @@ pub fn run(lab: Lab) -> ExitCode {
         }),
         linger: Duration::from_secs(lab.linger),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(process::run(options, |about| {
             let mut out = std::io::stdout();

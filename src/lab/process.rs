@@ -27,6 +27,8 @@ pub struct Options {
     pub port: u16,
     /// Without the workload.
     pub empty: bool,
+    /// What is added to the command line of the workload's client.
+    pub client_arguments: Vec<String>,
     /// How restarts are delayed.
     pub backoff: BackoffMode,
     /// How pods are shut in; none means the best that the kernel allows.
@@ -86,11 +88,12 @@ async fn serve(
     let (store, known) = state.restore()?;
     workload::create_namespaces(&store);
     if !options.empty && !known {
-        workload::apply(&store, workload::PERFTEST)?;
+        workload::deploy(&store, &options.client_arguments)?;
     }
     let identity = Identity::generate()?;
     let token = token()?;
-    let executable = std::env::current_exe().map_err(|error| LabError::System(error.to_string()))?;
+    let executable =
+        std::env::current_exe().map_err(|error| LabError::System(error.to_string()))?;
     let config = Config {
         state: state.node(),
         executable,
@@ -151,7 +154,14 @@ async fn begin(
     kubelet: &Arc<Kubelet>,
 ) -> Result<Server, LabError> {
     let node = Arc::clone(kubelet);
-    let server = Server::start(options.port, identity, token.to_owned(), store.clone(), node).await?;
+    let server = Server::start(
+        options.port,
+        identity,
+        token.to_owned(),
+        store.clone(),
+        node,
+    )
+    .await?;
     let address = format!("https://{}", server.address());
     if let Err(error) = state.write_kubeconfig(&address, &identity.authority, token) {
         server.stop().await;

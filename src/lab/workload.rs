@@ -39,13 +39,37 @@ pub fn create_namespaces(store: &Store) {
     }
 }
 
-/// Creates every object of a manifest, checked as if a client had sent it.
+/// Deploys perftest. The client's command line is the manifest's with
+/// `client_arguments` at its end.
+///
+/// # Errors
+/// See [`ManifestError`].
+pub fn deploy(store: &Store, client_arguments: &[String]) -> Result<(), ManifestError> {
+    apply(store, PERFTEST, |object| {
+        let is_client = object["metadata"]["labels"]["app.kubernetes.io/component"] == "client";
+        let command = object
+            .pointer_mut("/spec/template/spec/containers/0/command")
+            .and_then(Value::as_array_mut)
+            .filter(|_| is_client);
+        if let Some(command) = command {
+            command.extend(client_arguments.iter().cloned().map(Value::from));
+        }
+    })
+}
+
+/// Creates every object of a manifest as `adjust` leaves it, checked as if a
+/// client had sent it.
 ///
 /// # Errors
 /// See [`ManifestError`]; objects before the refused one stay.
-pub fn apply(store: &Store, manifest: &str) -> Result<(), ManifestError> {
+pub fn apply(
+    store: &Store,
+    manifest: &str,
+    adjust: impl Fn(&mut Value),
+) -> Result<(), ManifestError> {
     for document in serde_yaml::Deserializer::from_str(manifest) {
-        let object = Value::deserialize(document)?;
+        let mut object = Value::deserialize(document)?;
+        adjust(&mut object);
         if object.is_null() {
             continue;
         }
@@ -55,7 +79,9 @@ pub fn apply(store: &Store, manifest: &str) -> Result<(), ManifestError> {
             .into_iter()
             .find(|it| it.names().kind == kind && it.api_version() == version);
         let resource = resource.ok_or_else(|| ManifestError::Kind(kind.to_owned()))?;
-        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
+        let namespace = object["metadata"]["namespace"]
+            .as_str()
+            .unwrap_or("default");
         let namespace = resource.names().namespaced.then(|| namespace.to_owned());
         api::create(store, resource, namespace.as_deref(), object)
             .map_err(ManifestError::Refused)?;
@@ -71,15 +97,21 @@ mod tests {
     fn the_workload_is_accepted_without_a_warning() {
         let store = Store::new(0);
         create_namespaces(&store);
-        apply(&store, PERFTEST).unwrap();
+        deploy(&store, &["--rate".to_owned(), "1MiB".to_owned()]).unwrap();
         let deployments = store.list(Resource::Deployments, Some("default")).items;
         let names: Vec<&str> = deployments
             .iter()
             .map(|it| it["metadata"]["name"].as_str().unwrap())
             .collect();
-        assert_eq!(names, ["generated-perftestclient", "generated-perftestserver"]);
+        assert_eq!(
+            names,
+            ["generated-perftestclient", "generated-perftestserver"]
+        );
         for deployment in &deployments {
             assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
+            let command = &deployment["spec"]["template"]["spec"]["containers"][0]["command"];
+            let words = command.as_array().unwrap();
+            assert_eq!(words.contains(&"--rate".into()), words[0] == "Job");
             let labels = &deployment["metadata"]["labels"];
             assert_eq!(labels["app.kubernetes.io/managed-by"], "aks-tui");
             assert_eq!(deployment["spec"]["selector"]["matchLabels"], *labels);
@@ -90,7 +122,10 @@ mod tests {
     fn what_the_lab_does_not_keep_is_refused_by_name() {
         let store = Store::new(0);
         let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n";
-        let error = apply(&store, service).unwrap_err();
-        assert_eq!(error.to_string(), "the lab does not keep objects of kind Service");
+        let error = apply(&store, service, |_| ()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the lab does not keep objects of kind Service"
+        );
     }
 }
