@@ -80,7 +80,10 @@ impl Bed {
     }
 
     fn uid(&self, key: &Key) -> String {
-        self.get(key)["metadata"]["uid"].as_str().unwrap().to_owned()
+        self.get(key)["metadata"]["uid"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Waits until the store's account of an object fits; none means gone.
@@ -110,7 +113,10 @@ impl Bed {
     }
 
     async fn logged(&self, key: &Key, text: &str) -> String {
-        let mut log = self.kubelet.open_log(&self.uid(key), "main", false).unwrap();
+        let mut log = self
+            .kubelet
+            .open_log(&self.uid(key), "main", false)
+            .unwrap();
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
                 log.state.borrow_and_update();
@@ -121,7 +127,9 @@ impl Bed {
                 log.state.changed().await.unwrap();
             }
         });
-        waited.await.unwrap_or_else(|_| panic!("the log never says {text:?}"))
+        waited
+            .await
+            .unwrap_or_else(|_| panic!("the log never says {text:?}"))
     }
 
     async fn sh(&self, key: &Key, script: &str) -> Result<i32, NodeError> {
@@ -164,7 +172,9 @@ fn condition<'a>(pod: &'a Value, kind: &str) -> &'a str {
     let conditions = pod["status"]["conditions"].as_array();
     let mut conditions = conditions.into_iter().flatten();
     let found = conditions.find(|condition| condition["type"] == kind);
-    found.and_then(|it| it["status"].as_str()).unwrap_or("absent")
+    found
+        .and_then(|it| it["status"].as_str())
+        .unwrap_or("absent")
 }
 
 fn container(pod: &Value) -> &Value {
@@ -178,7 +188,10 @@ fn marked(run: &str) -> Vec<String> {
         let Ok(environment) = fs::read(entry.path().join("environ")) else {
             continue;
         };
-        if environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes()) {
+        if environment
+            .split(|byte| *byte == 0)
+            .any(|it| it == mark.as_bytes())
+        {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             found.push(String::from_utf8_lossy(&line).replace('\0', " "));
         }
@@ -219,13 +232,20 @@ async fn a_killed_process_runs_again_and_is_accounted_for() {
         }
         let pid_of = |pod: &Value| -> i32 {
             let name = format!("{PID_ANNOTATION}main");
-            pod["metadata"]["annotations"][name].as_str().unwrap().parse().unwrap()
+            pod["metadata"]["annotations"][name]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap()
         };
         let mut before = first;
         for restart in 1..=5 {
             let pid = pid_of(&before);
             let nice = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-            assert_eq!(nice.rsplit(')').next().unwrap().split(' ').nth(17), Some("5"));
+            assert_eq!(
+                nice.rsplit(')').next().unwrap().split(' ').nth(17),
+                Some("5")
+            );
             let killed = Instant::now();
             rustix::process::kill_process(
                 rustix::process::Pid::from_raw(pid).unwrap(),
@@ -239,26 +259,42 @@ async fn a_killed_process_runs_again_and_is_accounted_for() {
                 .await;
             eprintln!("{isolation}: from kill to running {:?}", killed.elapsed());
             let last = &container(&after)["lastState"]["terminated"];
-            assert_eq!((&last["exitCode"], &last["signal"]), (&json!(137), &json!(9)));
+            assert_eq!(
+                (&last["exitCode"], &last["signal"]),
+                (&json!(137), &json!(9))
+            );
             assert_eq!(last["reason"], "Error");
             assert_eq!(last["containerID"], container(&before)["containerID"]);
-            assert_ne!(container(&after)["containerID"], container(&before)["containerID"]);
+            assert_ne!(
+                container(&after)["containerID"],
+                container(&before)["containerID"]
+            );
             assert_ne!(pid_of(&after), pid);
             assert!(!Path::new(&format!("/proc/{pid}")).exists());
             assert_eq!(after["status"]["podIP"], before["status"]["podIP"]);
             before = after;
         }
-        assert_eq!(bed.events("Started"), [("Started container main".to_owned(), 6)]);
+        assert_eq!(
+            bed.events("Started"),
+            [("Started container main".to_owned(), 6)]
+        );
         assert_eq!(bed.events("Scheduled")[0].1, 1);
         // The logs of this execution and of the one before, no others.
         let logs = bed.state.join("pods").join(bed.uid(&key)).join("logs/main");
-        let mut files: Vec<_> = fs::read_dir(logs).unwrap().map(|it| it.unwrap().file_name()).collect();
+        let mut files: Vec<_> = fs::read_dir(logs)
+            .unwrap()
+            .map(|it| it.unwrap().file_name())
+            .collect();
         files.sort();
         assert_eq!(files, ["4.log", "5.log"]);
         bed.logged(&key, "ready").await;
         let previous = bed.kubelet.open_log(&bed.uid(&key), "main", true).unwrap();
         assert!(previous.state.borrow().ended);
-        assert!(fs::read_to_string(previous.current).unwrap().contains("ready"));
+        assert!(
+            fs::read_to_string(previous.current)
+                .unwrap()
+                .contains("ready")
+        );
         bed.close().await;
     }
 }
@@ -286,16 +322,25 @@ async fn exec_kills_by_name_and_says_when_there_is_nobody() {
                 container(pod)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
             })
             .await;
-        let message = container(&waiting)["state"]["waiting"]["message"].as_str().unwrap();
+        let message = container(&waiting)["state"]["waiting"]["message"]
+            .as_str()
+            .unwrap();
         let uid = bed.uid(&key);
         assert_eq!(
             message,
             format!("back-off 10s restarting failed container=main pod=p_default({uid})")
         );
-        assert_eq!(container(&waiting)["lastState"]["terminated"]["exitCode"], 143);
+        assert_eq!(
+            container(&waiting)["lastState"]["terminated"]["exitCode"],
+            143
+        );
         assert_eq!(waiting["status"]["phase"], "Running");
         assert_eq!(condition(&waiting, "Ready"), "False");
-        assert!(bed.events("BackOff")[0].0.contains("Back-off restarting failed container main"));
+        assert!(
+            bed.events("BackOff")[0]
+                .0
+                .contains("Back-off restarting failed container main")
+        );
         let refused = bed.sh(&key, "kill -9 $(pidof sleep)").await;
         assert_eq!(refused, Err(NodeError::NotFound("main".into())));
         // A pod that backs off is deleted at once.
@@ -331,9 +376,11 @@ async fn deletion_gives_the_grace_that_was_asked_for() {
         let asked = Instant::now();
         delete(&stubborn, 1);
         delete(&polite, 30);
-        bed.until(&polite, "the polite one is gone", |pod| pod.is_none()).await;
+        bed.until(&polite, "the polite one is gone", |pod| pod.is_none())
+            .await;
         assert!(asked.elapsed() < Duration::from_secs(10));
-        bed.until(&stubborn, "the stubborn one is gone", |pod| pod.is_none()).await;
+        bed.until(&stubborn, "the stubborn one is gone", |pod| pod.is_none())
+            .await;
         assert!(asked.elapsed() >= Duration::from_secs(1));
         delete(&quick, 0);
         assert!(bed.store.get(&quick).is_none());
@@ -342,7 +389,9 @@ async fn deletion_gives_the_grace_that_was_asked_for() {
                 tokio::task::yield_now().await;
             }
         });
-        killed.await.unwrap_or_else(|_| panic!("left of {pids}: {:?}", marked(&bed.run)));
+        killed
+            .await
+            .unwrap_or_else(|_| panic!("left of {pids}: {:?}", marked(&bed.run)));
         assert_eq!(bed.events("Killing").len(), 3);
         bed.close().await;
     }
@@ -360,7 +409,9 @@ async fn the_restart_policy_decides() {
         let mut spec = pod(&name, script);
         spec["spec"]["restartPolicy"] = json!(policy);
         let key = bed.create(spec);
-        let ended = bed.pod(&key, phase, |pod| pod["status"]["phase"] == phase).await;
+        let ended = bed
+            .pod(&key, phase, |pod| pod["status"]["phase"] == phase)
+            .await;
         assert_eq!(container(&ended)["restartCount"], 0);
         assert!(container(&ended)["state"]["terminated"]["finishedAt"].is_string());
         // An ended pod keeps its log, and goes at once when it is deleted.
@@ -383,9 +434,14 @@ async fn the_restart_policy_decides() {
             container(pod)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
         })
         .await;
-    let message = container(&looping)["state"]["waiting"]["message"].as_str().unwrap();
+    let message = container(&looping)["state"]["waiting"]["message"]
+        .as_str()
+        .unwrap();
     assert!(message.contains("hot loop"), "{message}");
-    assert_eq!(container(&looping)["lastState"]["terminated"]["exitCode"], 3);
+    assert_eq!(
+        container(&looping)["lastState"]["terminated"]["exitCode"],
+        3
+    );
     bed.close().await;
 }
 
@@ -429,9 +485,14 @@ async fn what_the_node_cannot_do_it_says() {
     let mut spec = pod("command", STEADY);
     spec["spec"]["containers"][0]["command"] = json!(["no-such-program"]);
     let command = bed.create(spec);
-    for (key, reason) in [(&image, "ImagePullBackOff"), (&config, "CreateContainerConfigError")] {
+    for (key, reason) in [
+        (&image, "ImagePullBackOff"),
+        (&config, "CreateContainerConfigError"),
+    ] {
         let waiting = bed
-            .pod(key, reason, |pod| container(pod)["state"]["waiting"]["reason"] == reason)
+            .pod(key, reason, |pod| {
+                container(pod)["state"]["waiting"]["reason"] == reason
+            })
             .await;
         assert_eq!(waiting["status"]["phase"], "Pending");
         let log = bed.kubelet.open_log(&bed.uid(key), "main", false);
@@ -444,7 +505,12 @@ async fn what_the_node_cannot_do_it_says() {
         .await;
     let terminated = &container(&failed)["lastState"]["terminated"];
     assert_eq!(terminated["exitCode"], 128);
-    assert!(terminated["message"].as_str().unwrap().contains("not found in $PATH"));
+    assert!(
+        terminated["message"]
+            .as_str()
+            .unwrap()
+            .contains("not found in $PATH")
+    );
     let key = Key::new(Resource::Pods, "default", "volume");
     bed.pod(&key, "ContainerCreating", |pod| {
         container(pod)["state"]["waiting"]["message"]
@@ -454,7 +520,11 @@ async fn what_the_node_cannot_do_it_says() {
     .await;
     assert!(bed.events("FailedMount")[0].0.contains("configMap volumes"));
     let failures = bed.events("Failed");
-    assert!(failures.iter().any(|(message, _)| message == "Error: ErrImagePull"));
+    assert!(
+        failures
+            .iter()
+            .any(|(message, _)| message == "Error: ErrImagePull")
+    );
     for key in [image, volume, config, command] {
         bed.store.delete(&key, &Deletion::default()).unwrap();
         bed.until(&key, "it is gone", |pod| pod.is_none()).await;
@@ -503,8 +573,10 @@ async fn a_deployments_place_keeps_its_address() {
         let client_ip = ip(&bed.ready(&client).await);
         assert_ne!(server_ip, client_ip);
         assert!(server_ip.starts_with("127."), "{server_ip}");
-        bed.logged(&client, &format!("at {client_ip} peer {server_ip}")).await;
-        bed.logged(&server, &format!("at {server_ip} peer {server_ip}")).await;
+        bed.logged(&client, &format!("at {client_ip} peer {server_ip}"))
+            .await;
+        bed.logged(&server, &format!("at {server_ip} peer {server_ip}"))
+            .await;
         // A second replica has its own; a successor has the same.
         let second = bed.create(replica("generated-server", "b", &script));
         let second_ip = ip(&bed.ready(&second).await);
@@ -519,7 +591,10 @@ async fn a_deployments_place_keeps_its_address() {
         if isolation == Isolation::Namespaces {
             // A deployment that comes later is known by name all the same.
             deploy(&bed, "generated-late", "late");
-            let code = bed.sh(&client, "while ! grep -q late /etc/hosts; do sleep 0.02; done");
+            let code = bed.sh(
+                &client,
+                "while ! grep -q late /etc/hosts; do sleep 0.02; done",
+            );
             assert_eq!(tokio::time::timeout(PATIENCE, code).await.unwrap(), Ok(0));
             assert_eq!(bed.sh(&client, "getent hosts server late").await, Ok(0));
         }
@@ -534,9 +609,13 @@ async fn the_disk_outlives_the_pod_and_the_rest_does_not() {
             continue;
         };
         let mut spec = pod("p", "");
-        spec["spec"]["containers"][0]["command"] = json!(["sh", "-c",
+        spec["spec"]["containers"][0]["command"] = json!([
+            "sh",
+            "-c",
             "echo kept >> \"$0/note\"; echo lost > \"$1/note\"; cat \"$0/note\"; echo done; sleep 300",
-            "/data/sub", "/scratch"]);
+            "/data/sub",
+            "/scratch"
+        ]);
         spec["spec"]["volumes"] = json!([
             {"name": "data", "hostPath": {"path": "/data", "type": "DirectoryOrCreate"}},
             {"name": "scratch", "emptyDir": {}},
@@ -580,8 +659,15 @@ async fn a_cordoned_node_takes_no_pods_until_it_is_not() {
     };
     cordon(true);
     let key = bed.create(pod("p", STEADY));
-    bed.pod(&key, "it waits", |pod| condition(pod, "PodScheduled") == "False").await;
-    assert!(bed.events("FailedScheduling")[0].0.contains("unschedulable"));
+    bed.pod(&key, "it waits", |pod| {
+        condition(pod, "PodScheduled") == "False"
+    })
+    .await;
+    assert!(
+        bed.events("FailedScheduling")[0]
+            .0
+            .contains("unschedulable")
+    );
     cordon(false);
     bed.ready(&key).await;
     bed.close().await;
@@ -597,7 +683,9 @@ async fn child_lab() {
         Ok("group") => Isolation::Group,
         _ => Isolation::Namespaces,
     };
-    let bed = Bed::on(Path::new(&state), isolation, BackoffMode::None).await.unwrap();
+    let bed = Bed::on(Path::new(&state), isolation, BackoffMode::None)
+        .await
+        .unwrap();
     let key = bed.create(keeper());
     let ready = bed.ready(&key).await;
     bed.logged(&key, "ready").await;
@@ -609,8 +697,12 @@ async fn child_lab() {
 /// A pod that leaves a stray without the lab's marks, and counts its starts.
 fn keeper() -> Value {
     let mut spec = pod("keeper", "");
-    spec["spec"]["containers"][0]["command"] = json!(["sh", "-c",
-        format!("echo start >> $0/starts; setsid env -i sleep 4001 & {STEADY}"), "/data"]);
+    spec["spec"]["containers"][0]["command"] = json!([
+        "sh",
+        "-c",
+        format!("echo start >> $0/starts; setsid env -i sleep 4001 & {STEADY}"),
+        "/data"
+    ]);
     spec["spec"]["volumes"] = json!([{"name": "data", "hostPath": {"path": "/data"}}]);
     spec["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
     spec
@@ -619,7 +711,9 @@ fn keeper() -> Value {
 fn strays() -> usize {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let stray = b"sleep\x004001\x00";
-    entries.filter(|it| fs::read(it.path().join("cmdline")).is_ok_and(|line| line == stray)).count()
+    entries
+        .filter(|it| fs::read(it.path().join("cmdline")).is_ok_and(|line| line == stray))
+        .count()
 }
 
 #[tokio::test]
@@ -640,7 +734,8 @@ async fn nothing_outlives_a_killed_lab_and_the_next_one_goes_on() {
             .unwrap();
         let lines = std::io::BufReader::new(lab.stdout.take().unwrap()).lines();
         let run = lines.map_while(Result::ok).find_map(|line| {
-            line.split_once("run ").map(|(_, run)| run.trim().to_owned())
+            line.split_once("run ")
+                .map(|(_, run)| run.trim().to_owned())
         });
         let run = run.expect("the child lab runs");
         assert!(!marked(&run).is_empty());
@@ -652,11 +747,14 @@ async fn nothing_outlives_a_killed_lab_and_the_next_one_goes_on() {
                 tokio::task::yield_now().await;
             }
         });
-        gone.await.unwrap_or_else(|_| panic!("{isolation}: left: {:?}", marked(&run)));
+        gone.await
+            .unwrap_or_else(|_| panic!("{isolation}: left: {:?}", marked(&run)));
         // The next lab on the same directory: same pod, same disk, same address.
         let before: Value =
             serde_json::from_slice(&fs::read(state.path().join("pod.json")).unwrap()).unwrap();
-        let bed = Bed::on(state.path(), isolation, BackoffMode::None).await.unwrap();
+        let bed = Bed::on(state.path(), isolation, BackoffMode::None)
+            .await
+            .unwrap();
         let restored = bed.store.restore(Resource::Pods, before.clone()).unwrap();
         let key = Key::of(Resource::Pods, &restored);
         let after = bed
@@ -666,12 +764,19 @@ async fn nothing_outlives_a_killed_lab_and_the_next_one_goes_on() {
             .await;
         assert_eq!(after["status"]["podIP"], before["status"]["podIP"]);
         let last = &container(&after)["lastState"]["terminated"];
-        assert_eq!((&last["exitCode"], &last["reason"]), (&json!(255), &json!("Unknown")));
+        assert_eq!(
+            (&last["exitCode"], &last["reason"]),
+            (&json!(255), &json!("Unknown"))
+        );
         bed.logged(&key, "ready").await;
         let starts = fs::read_to_string(state.path().join("disk/data/starts")).unwrap();
         assert_eq!(starts.lines().count(), 2, "{isolation}");
         let previous = bed.kubelet.open_log(&bed.uid(&key), "main", true).unwrap();
-        assert!(fs::read_to_string(previous.current).unwrap().contains("ready"));
+        assert!(
+            fs::read_to_string(previous.current)
+                .unwrap()
+                .contains("ready")
+        );
         bed.close().await;
         assert_eq!(strays(), 0);
     }
@@ -694,10 +799,15 @@ async fn orphans_of_a_lab_that_could_not_clean_up_are_reaped() {
     // Its record names a pid that is another process by now.
     let record = json!({"id": id, "pid": innocent.id(), "started": 1, "boot": "x"});
     fs::write(records.join(format!("{id}.json")), record.to_string()).unwrap();
-    let bed = Bed::on(state.path(), Isolation::Group, BackoffMode::None).await.unwrap();
+    let bed = Bed::on(state.path(), Isolation::Group, BackoffMode::None)
+        .await
+        .unwrap();
     assert_eq!(bed.kubelet.reaped(), 1);
     assert!(!orphan.wait().unwrap().success());
-    assert!(innocent.try_wait().unwrap().is_none(), "an innocent was killed");
+    assert!(
+        innocent.try_wait().unwrap().is_none(),
+        "an innocent was killed"
+    );
     innocent.kill().unwrap();
     innocent.wait().unwrap();
     bed.close().await;

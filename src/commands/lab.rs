@@ -49,7 +49,9 @@ enum Isolation {
 /// Runs the lab until it is told to stop.
 #[cfg(not(target_os = "linux"))]
 pub fn run(_lab: Lab) -> ExitCode {
-    eprintln!("error: the lab needs Linux; the cockpit works here with any cluster: aks-tui --kubeconfig FILE");
+    eprintln!(
+        "error: the lab needs Linux; the cockpit works here with any cluster: aks-tui --kubeconfig FILE"
+    );
     ExitCode::FAILURE
 }
 
@@ -78,7 +80,9 @@ pub fn run(lab: Lab) -> ExitCode {
         }),
         linger: Duration::from_secs(lab.linger),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(process::run(options, |about| {
             let mut out = std::io::stdout();

@@ -90,7 +90,8 @@ async fn serve(
     }
     let identity = Identity::generate()?;
     let token = token()?;
-    let executable = std::env::current_exe().map_err(|error| LabError::System(error.to_string()))?;
+    let executable =
+        std::env::current_exe().map_err(|error| LabError::System(error.to_string()))?;
     let config = Config {
         state: state.node(),
         executable,
@@ -151,7 +152,14 @@ async fn begin(
     kubelet: &Arc<Kubelet>,
 ) -> Result<Server, LabError> {
     let node = Arc::clone(kubelet);
-    let server = Server::start(options.port, identity, token.to_owned(), store.clone(), node).await?;
+    let server = Server::start(
+        options.port,
+        identity,
+        token.to_owned(),
+        store.clone(),
+        node,
+    )
+    .await?;
     let address = format!("https://{}", server.address());
     if let Err(error) = state.write_kubeconfig(&address, &identity.authority, token) {
         server.stop().await;

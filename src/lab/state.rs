@@ -109,7 +109,9 @@ impl State {
         directory: Option<PathBuf>,
         kubeconfig: Option<PathBuf>,
     ) -> Result<Self, StateError> {
-        let path = directory.or_else(default_directory).ok_or(StateError::NoHome)?;
+        let path = directory
+            .or_else(default_directory)
+            .ok_or(StateError::NoHome)?;
         let failed = |source| StateError::Directory {
             path: path.clone(),
             source,
@@ -117,7 +119,11 @@ impl State {
         let made = !path.exists();
         if made {
             let mut builder = fs::DirBuilder::new();
-            builder.recursive(true).mode(0o700).create(&path).map_err(failed)?;
+            builder
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)
+                .map_err(failed)?;
         }
         // Pods are told of it, so it must mean the same from everywhere.
         let path = path.canonicalize().map_err(failed)?;
@@ -277,8 +283,8 @@ impl State {
             }}],
             "current-context": CONTEXT,
         });
-        let yaml = serde_yaml::to_string(&config)
-            .map_err(|error| failed(io::Error::other(error)))?;
+        let yaml =
+            serde_yaml::to_string(&config).map_err(|error| failed(io::Error::other(error)))?;
         write_private(path, format!("{MARK}{yaml}").as_bytes()).map_err(failed)
     }
 

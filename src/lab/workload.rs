@@ -55,7 +55,9 @@ pub fn apply(store: &Store, manifest: &str) -> Result<(), ManifestError> {
             .into_iter()
             .find(|it| it.names().kind == kind && it.api_version() == version);
         let resource = resource.ok_or_else(|| ManifestError::Kind(kind.to_owned()))?;
-        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
+        let namespace = object["metadata"]["namespace"]
+            .as_str()
+            .unwrap_or("default");
         let namespace = resource.names().namespaced.then(|| namespace.to_owned());
         api::create(store, resource, namespace.as_deref(), object)
             .map_err(ManifestError::Refused)?;
@@ -77,7 +79,10 @@ mod tests {
             .iter()
             .map(|it| it["metadata"]["name"].as_str().unwrap())
             .collect();
-        assert_eq!(names, ["generated-perftestclient", "generated-perftestserver"]);
+        assert_eq!(
+            names,
+            ["generated-perftestclient", "generated-perftestserver"]
+        );
         for deployment in &deployments {
             assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
             let labels = &deployment["metadata"]["labels"];
@@ -91,6 +96,9 @@ mod tests {
         let store = Store::new(0);
         let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n";
         let error = apply(&store, service).unwrap_err();
-        assert_eq!(error.to_string(), "the lab does not keep objects of kind Service");
+        assert_eq!(
+            error.to_string(),
+            "the lab does not keep objects of kind Service"
+        );
     }
 }

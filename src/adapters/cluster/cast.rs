@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
-use super::slim::Known;
 use crate::core::{
     event::{ContainerState, Pod},
     workload::Role,
@@ -33,9 +32,8 @@ pub struct Player {
 }
 
 impl Player {
-    fn of(known: &Known) -> Option<Self> {
-        let Known { pod, player } = known;
-        let container = pod.containers.get(*player)?;
+    fn of(pod: &Pod) -> Option<Self> {
+        let container = pod.containers.iter().find(|container| container.program)?;
         Some(Self {
             uid: pod.uid.clone(),
             pod: pod.name.clone(),
@@ -87,7 +85,7 @@ impl Cast {
 
 /// All pods that are known, and who is cast from them.
 pub struct Stage {
-    pods: BTreeMap<String, Known>,
+    pods: BTreeMap<String, Pod>,
     cast: watch::Sender<Cast>,
 }
 
@@ -105,24 +103,22 @@ impl Stage {
         self.cast.subscribe()
     }
 
-    /// Takes in a pod as it is now. Returns it if it is news.
-    pub fn enter(&mut self, known: Known) -> Option<Pod> {
-        let uid = known.pod.uid.clone();
-        if self.pods.get(&uid) == Some(&known) {
-            return None;
+    /// Takes in a pod as it is now. Returns whether it is news.
+    pub fn enter(&mut self, pod: &Pod) -> bool {
+        if self.pods.get(&pod.uid) == Some(pod) {
+            return false;
         }
-        let pod = known.pod.clone();
-        self.pods.insert(uid, known);
+        self.pods.insert(pod.uid.clone(), pod.clone());
         if let Some(role) = pod.role {
             self.recast(role);
         }
-        Some(pod)
+        true
     }
 
     /// A pod is gone. Returns whether it was known.
     pub fn leave(&mut self, uid: &str) -> bool {
         let gone = self.pods.remove(uid);
-        if let Some(role) = gone.as_ref().and_then(|known| known.pod.role) {
+        if let Some(role) = gone.as_ref().and_then(|pod| pod.role) {
             self.recast(role);
         }
         gone.is_some()
@@ -156,7 +152,7 @@ impl Stage {
     fn choose(&self, role: Role, last: Option<&Player>) -> Option<Player> {
         self.pods
             .values()
-            .filter(|known| known.pod.role == Some(role))
+            .filter(|pod| pod.role == Some(role))
             .filter_map(Player::of)
             .max_by_key(|player| {
                 let played = last.is_some_and(|last| last.uid == player.uid);
@@ -178,23 +174,21 @@ mod tests {
     use super::*;
     use crate::core::event::Container;
 
-    fn known(uid: &str, created_ms: i64, deleting: bool, state: ContainerState) -> Known {
-        Known {
-            pod: Pod {
-                uid: uid.to_owned(),
-                name: format!("pod-{uid}"),
-                role: Some(Role::Client),
-                phase: "Running".to_owned(),
-                created_ms: Some(created_ms),
-                deleting,
-                containers: vec![Container {
-                    name: "client".to_owned(),
-                    state,
-                    ..Container::default()
-                }],
-                ..Pod::default()
-            },
-            player: 0,
+    fn pod(uid: &str, created_ms: i64, deleting: bool, state: ContainerState) -> Pod {
+        Pod {
+            uid: uid.to_owned(),
+            name: format!("pod-{uid}"),
+            role: Some(Role::Client),
+            phase: "Running".to_owned(),
+            created_ms: Some(created_ms),
+            deleting,
+            containers: vec![Container {
+                name: "client".to_owned(),
+                state,
+                program: true,
+                ..Container::default()
+            }],
+            ..Pod::default()
         }
     }
 
@@ -206,10 +200,10 @@ mod tests {
     #[test]
     fn a_replacement_takes_over_when_its_predecessor_must_go() {
         let mut stage = Stage::new();
-        stage.enter(known("a", 1, false, ContainerState::Running));
-        stage.enter(known("b", 2, false, ContainerState::Unknown));
+        stage.enter(&pod("a", 1, false, ContainerState::Running));
+        stage.enter(&pod("b", 2, false, ContainerState::Unknown));
         assert_eq!(playing(&stage).as_deref(), Some("a"), "it plays on");
-        stage.enter(known("a", 1, true, ContainerState::Running));
+        stage.enter(&pod("a", 1, true, ContainerState::Running));
         assert_eq!(playing(&stage).as_deref(), Some("b"));
         stage.leave("b");
         assert_eq!(playing(&stage).as_deref(), Some("a"), "better than nobody");
@@ -220,20 +214,20 @@ mod tests {
     #[test]
     fn an_evicted_pod_that_stays_listed_does_not_play() {
         let mut stage = Stage::new();
-        let mut evicted = known("a", 1, false, ContainerState::Unknown);
-        evicted.pod.phase = "Failed".to_owned();
-        stage.enter(known("a", 1, false, ContainerState::Running));
-        stage.enter(evicted);
-        stage.enter(known("b", 2, false, ContainerState::Unknown));
+        let mut evicted = pod("a", 1, false, ContainerState::Unknown);
+        evicted.phase = "Failed".to_owned();
+        stage.enter(&pod("a", 1, false, ContainerState::Running));
+        stage.enter(&evicted);
+        stage.enter(&pod("b", 2, false, ContainerState::Unknown));
         assert_eq!(playing(&stage).as_deref(), Some("b"));
     }
 
     #[test]
     fn only_a_change_is_news() {
         let mut stage = Stage::new();
-        let pod = known("a", 1, false, ContainerState::Running);
-        assert!(stage.enter(pod.clone()).is_some());
-        assert!(stage.enter(pod).is_none());
+        let pod = pod("a", 1, false, ContainerState::Running);
+        assert!(stage.enter(&pod));
+        assert!(!stage.enter(&pod));
         assert!(stage.leave("a"));
         assert!(!stage.leave("a"));
     }

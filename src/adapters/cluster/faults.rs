@@ -64,7 +64,9 @@ pub async fn carry_out(
             Ok(())
         }
         // The application's own.
-        Effect::Copy(_) | Effect::Suspend | Effect::Redraw | Effect::Quit => Ok(()),
+        Effect::OwnLog(_) | Effect::Copy(_) | Effect::Suspend | Effect::Redraw | Effect::Quit => {
+            Ok(())
+        }
     }
 }
 

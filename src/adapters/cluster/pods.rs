@@ -239,7 +239,8 @@ impl Watcher {
     }
 
     async fn enter(&mut self, slim: Slim) -> Result<(), Closed> {
-        if let Some(pod) = self.stage.enter(slim.into_known(&self.selectors)) {
+        let pod = slim.into_pod(&self.selectors);
+        if self.stage.enter(&pod) {
             self.context.sink.send(Fact::Pod(Box::new(pod))).await?;
         }
         Ok(())

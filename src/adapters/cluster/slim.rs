@@ -160,15 +160,6 @@ impl Selectors {
     }
 }
 
-/// A pod as the cockpit knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// What the model gets.
-    pub pod: Pod,
-    /// Which of its containers runs the program of its role.
-    pub player: usize,
-}
-
 impl Slim {
     /// The pod's uid.
     pub fn uid(&self) -> &str {
@@ -181,7 +172,7 @@ impl Slim {
     }
 
     /// What the cockpit keeps of it.
-    pub fn into_known(self, selectors: &Selectors) -> Known {
+    pub fn into_pod(self, selectors: &Selectors) -> Pod {
         let Self {
             metadata,
             spec,
@@ -189,7 +180,7 @@ impl Slim {
         } = self;
         let labels = metadata.labels.unwrap_or_default();
         let role = selectors.role(&labels);
-        let player = role.and_then(|role| player(&spec.containers, role));
+        let player = role.map(|role| player(&spec.containers, role));
         let mut statuses = status.container_statuses.unwrap_or_default();
         let containers = spec
             .containers
@@ -198,8 +189,7 @@ impl Slim {
             .map(|(index, spec)| {
                 let at = statuses.iter().position(|s| s.name == spec.name);
                 let status = at.map(|at| statuses.swap_remove(at)).unwrap_or_default();
-                let plays = role.is_some() && index == player.unwrap_or(0);
-                container(spec, status, plays)
+                container(spec, status, player == Some(index))
             })
             .collect();
         let ready = status
@@ -207,7 +197,7 @@ impl Slim {
             .iter()
             .flatten()
             .any(|c| c.r#type == "Ready" && c.status == "True");
-        let pod = Pod {
+        Pod {
             uid: metadata.uid,
             name: metadata.name,
             namespace: metadata.namespace,
@@ -221,19 +211,17 @@ impl Slim {
             deleting: metadata.deletion_timestamp.is_some(),
             ready,
             containers,
-        };
-        Known {
-            pod,
-            player: player.unwrap_or(0),
         }
     }
 }
 
-/// The first container whose command line names the role's program.
-fn player(containers: &[SpecContainer], role: Role) -> Option<usize> {
+/// The first container whose command line names the role's program; else the
+/// first of all, whose image may start it by itself.
+fn player(containers: &[SpecContainer], role: Role) -> usize {
     containers
         .iter()
         .position(|container| command::runs(&words(container), role))
+        .unwrap_or(0)
 }
 
 fn words(container: &SpecContainer) -> Vec<String> {
@@ -247,6 +235,7 @@ fn words(container: &SpecContainer) -> Vec<String> {
 
 fn container(spec: SpecContainer, status: ContainerStatus, plays: bool) -> Container {
     Container {
+        program: plays,
         bytes_per_round: plays.then(|| command::bytes_per_round(&words(&spec))),
         name: spec.name,
         id: status.container_id.filter(|id| !id.is_empty()),
@@ -354,8 +343,7 @@ mod tests {
     fn a_pod_of_a_real_cluster_is_reduced_to_what_is_shown() {
         let slim: Slim = serde_json::from_str(AKS).unwrap();
         assert_eq!(slim.resource_version(), "184467");
-        let Known { pod, player } = slim.into_known(&selectors());
-        assert_eq!(player, 1, "the sidecar does not run the program");
+        let pod = slim.into_pod(&selectors());
         assert_eq!(pod.role, Some(Role::Client));
         assert!(pod.managed && pod.ready && !pod.deleting);
         assert_eq!(
@@ -367,6 +355,10 @@ mod tests {
         let names: Vec<_> = pod.containers.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["istio-proxy", "client"], "in the order of the spec");
         let client = &pod.containers[1];
+        assert!(
+            client.program && !pod.containers[0].program,
+            "not the sidecar"
+        );
         assert_eq!(client.restarts, 2);
         assert_eq!(client.state, ContainerState::Running);
         assert_eq!(client.id.as_deref(), Some("containerd://aaa"));
@@ -384,7 +376,7 @@ mod tests {
             "spec": {"containers": [{"name": "c", "command": null}]},
             "status": {"phase": "Pending", "conditions": null}}"#;
         let slim: Slim = serde_json::from_str(text).unwrap();
-        let pod = slim.into_known(&selectors()).pod;
+        let pod = slim.into_pod(&selectors());
         assert_eq!((pod.role, pod.ready), (None, false));
         assert_eq!(pod.containers[0].state, ContainerState::Unknown);
     }
@@ -397,7 +389,7 @@ mod tests {
               "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
               "lastState": {"terminated": {"exitCode": 1, "signal": 9}}}]}}"#;
         let slim: Slim = serde_json::from_str(text).unwrap();
-        let pod = slim.into_known(&selectors()).pod;
+        let pod = slim.into_pod(&selectors());
         assert!(pod.deleting);
         assert_eq!(
             pod.containers[0].state,

@@ -39,9 +39,9 @@ mod validate;
 mod watch;
 mod write;
 
+pub use route::VERSION;
 pub use server::{Server, ServerError};
 pub use tls::{Identity, IdentityError};
-pub use route::VERSION;
 
 /// Creates an object as a client would, with fields that the type does not
 /// have refused.

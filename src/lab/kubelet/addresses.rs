@@ -177,7 +177,9 @@ impl Addresses {
             return Some(self.address(*last));
         }
         let free = |inner: &Inner| {
-            PLACES.into_iter().find(|last| !inner.kept.places.values().any(|used| used == last))
+            PLACES
+                .into_iter()
+                .find(|last| !inner.kept.places.values().any(|used| used == last))
         };
         let mut found = free(&inner);
         if found.is_none() {

@@ -34,7 +34,11 @@ pub(super) fn environment(
             source.config_map_ref.as_ref().map(|it| it.optional),
             source.secret_ref.as_ref().map(|it| it.optional),
         ];
-        if maps.into_iter().flatten().any(|optional| optional != Some(true)) {
+        if maps
+            .into_iter()
+            .flatten()
+            .any(|optional| optional != Some(true))
+        {
             return Err("envFrom: the lab has neither config maps nor secrets".into());
         }
     }
@@ -93,16 +97,23 @@ fn field(pod: &Pod, path: &str, around: &Surroundings) -> Option<String> {
             "metadata.annotations" => meta.annotations.as_ref(),
             _ => return None,
         };
-        return Some(map.and_then(|map| map.get(key)).cloned().unwrap_or_default());
+        return Some(
+            map.and_then(|map| map.get(key))
+                .cloned()
+                .unwrap_or_default(),
+        );
     }
     match path {
         "metadata.name" => meta.name.clone(),
         "metadata.namespace" => meta.namespace.clone(),
         "metadata.uid" => meta.uid.clone(),
         "spec.nodeName" => spec?.node_name.clone(),
-        "spec.serviceAccountName" => {
-            Some(spec?.service_account_name.clone().unwrap_or_else(|| "default".into()))
-        }
+        "spec.serviceAccountName" => Some(
+            spec?
+                .service_account_name
+                .clone()
+                .unwrap_or_else(|| "default".into()),
+        ),
         "status.podIP" | "status.podIPs" => Some(around.pod_ip.clone()),
         "status.hostIP" | "status.hostIPs" => Some(around.host_ip.clone()),
         _ => None,
@@ -160,7 +171,10 @@ pub(super) fn expand(text: &str, env: &[(String, String)]) -> String {
 
 /// Name of the variable that tells an instance's address.
 pub(super) fn service_variable(instance: &str) -> String {
-    format!("{}_SERVICE_HOST", instance.to_ascii_uppercase().replace('-', "_"))
+    format!(
+        "{}_SERVICE_HOST",
+        instance.to_ascii_uppercase().replace('-', "_")
+    )
 }
 
 #[cfg(test)]
@@ -194,7 +208,10 @@ mod tests {
 
     #[test]
     fn references_are_expanded() {
-        let env = vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), "$(A)".to_owned())];
+        let env = vec![
+            ("A".to_owned(), "1".to_owned()),
+            ("B".to_owned(), "$(A)".to_owned()),
+        ];
         for (text, expected) in [
             ("", ""),
             ("plain", "plain"),
@@ -267,7 +284,10 @@ mod tests {
         let image = super::super::images::find("aks-tui/shell").unwrap();
         let line = |value| command_line(&container(value), &image, &[("A".into(), "1".into())]);
         assert_eq!(line(json!({"name": "c"})).unwrap(), ["sh"]);
-        assert_eq!(line(json!({"name": "c", "args": ["-c", "$(A)"]})).unwrap(), ["sh", "-c", "1"]);
+        assert_eq!(
+            line(json!({"name": "c", "args": ["-c", "$(A)"]})).unwrap(),
+            ["sh", "-c", "1"]
+        );
         let own = json!({"name": "c", "command": ["Job"], "args": ["-c"]});
         assert_eq!(line(own).unwrap(), ["Job", "-c"]);
         let bare = super::super::images::find("aks-tui/perftest").unwrap();
@@ -277,7 +297,10 @@ mod tests {
 
     #[test]
     fn an_instance_names_its_variable() {
-        assert_eq!(service_variable("perftestserver"), "PERFTESTSERVER_SERVICE_HOST");
+        assert_eq!(
+            service_variable("perftestserver"),
+            "PERFTESTSERVER_SERVICE_HOST"
+        );
         assert_eq!(service_variable("a-b"), "A_B_SERVICE_HOST");
     }
 

@@ -180,11 +180,19 @@ mod tests {
         let events = store.list(Resource::Events, Some("default")).items;
         let mut counts: Vec<_> = events
             .iter()
-            .map(|event| (event["reason"].as_str().unwrap(), event["count"].as_u64().unwrap()))
+            .map(|event| {
+                (
+                    event["reason"].as_str().unwrap(),
+                    event["count"].as_u64().unwrap(),
+                )
+            })
             .collect();
         counts.sort_unstable();
         assert_eq!(counts, [("Killing", 1), ("Started", 2)]);
-        assert_eq!(events[0]["involvedObject"]["fieldPath"], "spec.containers{main}");
+        assert_eq!(
+            events[0]["involvedObject"]["fieldPath"],
+            "spec.containers{main}"
+        );
     }
 
     #[test]

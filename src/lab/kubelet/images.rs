@@ -62,10 +62,20 @@ mod tests {
             "docker.io/aks-tui/perftest",
             "localhost:5000/aks-tui/perftest:x",
         ] {
-            assert_eq!(find(reference).map(|it| it.name), Some("aks-tui/perftest"), "{reference}");
+            assert_eq!(
+                find(reference).map(|it| it.name),
+                Some("aks-tui/perftest"),
+                "{reference}"
+            );
         }
         assert_eq!(find("aks-tui/shell").map(|it| it.links.len()), Some(0));
-        for reference in ["nginx", "", "perftest", "myaks-tui/perftest", "aks-tui/perftest2"] {
+        for reference in [
+            "nginx",
+            "",
+            "perftest",
+            "myaks-tui/perftest",
+            "aks-tui/perftest2",
+        ] {
             assert_eq!(find(reference), None, "{reference}");
         }
         assert!(missing("nginx").contains("aks-tui/perftest"));

@@ -144,7 +144,11 @@ impl Machine {
             .is_ok_and(|disk| disk.f_bavail * 100 < disk.f_blocks * LEAST_DISK);
         let pressure = |kind: &str, pressed: bool, has: &str, lacks: &str, what: &str| {
             let reason = if pressed { lacks } else { has };
-            let word = if pressed { "insufficient" } else { "sufficient" };
+            let word = if pressed {
+                "insufficient"
+            } else {
+                "sufficient"
+            };
             let message = format!("kubelet has {word} {what} available");
             condition(node, kind, pressed, reason, &message)
         };
@@ -172,7 +176,13 @@ impl Machine {
                 },
             ),
             pressure("PIDPressure", false, "KubeletHasSufficientPID", "", "PID"),
-            condition(node, "Ready", true, "KubeletReady", "kubelet is posting ready status"),
+            condition(
+                node,
+                "Ready",
+                true,
+                "KubeletReady",
+                "kubelet is posting ready status"
+            ),
         ])
     }
 }
@@ -217,7 +227,9 @@ fn node_info(architecture: &str, version: &str) -> Value {
 }
 
 fn os_image(release: &str) -> &str {
-    let line = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let line = release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
     line.unwrap_or("Linux").trim_matches('"')
 }
 
@@ -257,7 +269,8 @@ mod tests {
         store
             .update_with::<StoreError>(&key, |node| {
                 node["spec"]["unschedulable"] = json!(true);
-                node["status"]["conditions"][3]["lastTransitionTime"] = json!("2020-01-01T00:00:00Z");
+                node["status"]["conditions"][3]["lastTransitionTime"] =
+                    json!("2020-01-01T00:00:00Z");
                 Ok(())
             })
             .unwrap();
@@ -269,12 +282,17 @@ mod tests {
         assert_eq!(ready["type"], "Ready");
         assert_eq!(ready["status"], "True");
         assert_eq!(ready["lastTransitionTime"], "2020-01-01T00:00:00Z");
-        assert_eq!(node["metadata"]["annotations"]["lab.aks-tui.dev/isolation"], "group");
+        assert_eq!(
+            node["metadata"]["annotations"]["lab.aks-tui.dev/isolation"],
+            "group"
+        );
         let memory = node["status"]["capacity"]["memory"].as_str().unwrap();
         assert!(memory.trim_end_matches("Ki").parse::<u64>().unwrap() > 1000);
         machine.renew(&store).unwrap();
         machine.renew(&store).unwrap();
-        let lease = store.get(&Key::new(Resource::Leases, LEASES, NODE)).unwrap();
+        let lease = store
+            .get(&Key::new(Resource::Leases, LEASES, NODE))
+            .unwrap();
         assert_eq!(lease["spec"]["holderIdentity"], NODE);
     }
 

@@ -177,9 +177,15 @@ impl Kubelet {
             stopping: kubelet.stopping.clone(),
         };
         let stopping = kubelet.stopping.clone();
-        kubelet.tasks.spawn(stopping.clone().run_until_cancelled_owned(follower.follow()));
+        kubelet.tasks.spawn(
+            stopping
+                .clone()
+                .run_until_cancelled_owned(follower.follow()),
+        );
         let shared = Arc::clone(&kubelet.shared);
-        kubelet.tasks.spawn(stopping.run_until_cancelled_owned(beat(shared)));
+        kubelet
+            .tasks
+            .spawn(stopping.run_until_cancelled_owned(beat(shared)));
         Ok(kubelet)
     }
 
@@ -212,7 +218,9 @@ impl Kubelet {
 
     fn worker(&self, uid: &str, container: &str) -> Result<Arc<Worker>, NodeError> {
         let posts = lock(&self.posts);
-        let post = posts.get(uid).ok_or_else(|| NodeError::NotFound(container.to_owned()));
+        let post = posts
+            .get(uid)
+            .ok_or_else(|| NodeError::NotFound(container.to_owned()));
         post.map(|post| Arc::clone(&post.worker))
     }
 }
@@ -224,7 +232,8 @@ impl Node for Kubelet {
         container: &str,
         previous: bool,
     ) -> Result<LogSource, NodeError> {
-        self.worker(pod_uid, container)?.open_log(container, previous)
+        self.worker(pod_uid, container)?
+            .open_log(container, previous)
     }
 
     fn exec(
@@ -291,11 +300,18 @@ impl Follower {
     fn begin(&self) -> Watch {
         let kinds = [Resource::Pods, Resource::Nodes, Resource::Deployments];
         let (objects, watch) = self.shared.store.list_and_watch(&kinds);
-        let pods: Vec<_> = objects.iter().filter(|object| object["kind"] == "Pod").collect();
+        let pods: Vec<_> = objects
+            .iter()
+            .filter(|object| object["kind"] == "Pod")
+            .collect();
         let present: HashSet<_> = pods.iter().map(|pod| uid(pod)).collect();
         let gone: Vec<_> = {
             let posts = lock(&self.posts);
-            posts.keys().filter(|uid| !present.contains(uid.as_str())).cloned().collect()
+            posts
+                .keys()
+                .filter(|uid| !present.contains(uid.as_str()))
+                .cloned()
+                .collect()
         };
         for uid in gone {
             self.leave(&uid);
@@ -397,16 +413,24 @@ impl Shared {
     fn group(&self, pod: &Pod) -> String {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let owner = pod.metadata.owner_references.iter().flatten();
-        let owner = owner.into_iter().find(|owner| owner.controller == Some(true));
+        let owner = owner
+            .into_iter()
+            .find(|owner| owner.controller == Some(true));
         let Some(owner) = owner else {
             let name = pod.metadata.name.clone().unwrap_or_default();
             return format!("{namespace}/pod/{name}");
         };
         let set = Key::new(Resource::ReplicaSets, &namespace, &owner.name);
-        let set = (owner.kind == "ReplicaSet").then(|| self.store.get(&set)).flatten();
-        let owners = set.as_ref().and_then(|set| set["metadata"]["ownerReferences"].as_array());
+        let set = (owner.kind == "ReplicaSet")
+            .then(|| self.store.get(&set))
+            .flatten();
+        let owners = set
+            .as_ref()
+            .and_then(|set| set["metadata"]["ownerReferences"].as_array());
         let deployment = owners.into_iter().flatten().find_map(|owner| {
-            (owner["kind"] == "Deployment").then(|| owner["name"].as_str()).flatten()
+            (owner["kind"] == "Deployment")
+                .then(|| owner["name"].as_str())
+                .flatten()
         });
         match deployment {
             Some(deployment) => deployment_group(&namespace, deployment),
@@ -416,14 +440,19 @@ impl Shared {
 
     /// Every instance of a namespace: its names and its address.
     fn instances(&self, namespace: &str) -> Vec<(Vec<String>, String)> {
-        let deployments = self.store.list(Resource::Deployments, Some(namespace)).items;
+        let deployments = self
+            .store
+            .list(Resource::Deployments, Some(namespace))
+            .items;
         let instance = |deployment: &Value| {
             let name = deployment["metadata"]["name"].as_str()?;
             let labels = [
                 &deployment["metadata"]["labels"],
                 &deployment["spec"]["template"]["metadata"]["labels"],
             ];
-            let instance = labels.iter().find_map(|labels| labels[INSTANCE_LABEL].as_str());
+            let instance = labels
+                .iter()
+                .find_map(|labels| labels[INSTANCE_LABEL].as_str());
             let place = Place {
                 group: deployment_group(namespace, name),
                 index: 0,
@@ -441,9 +470,7 @@ impl Shared {
     fn services(&self, namespace: &str) -> Vec<(String, String)> {
         self.instances(namespace)
             .into_iter()
-            .filter_map(|(names, address)| {
-                Some((env::service_variable(names.first()?), address))
-            })
+            .filter_map(|(names, address)| Some((env::service_variable(names.first()?), address)))
             .collect()
     }
 }

@@ -211,8 +211,8 @@ impl Worker {
         for (names, address) in self.shared.instances(&self.subject.namespace) {
             hosts.push_str(&format!("{address}\t{}\n", names.join(" ")));
         }
-        let written = fs::create_dir_all(self.directory())
-            .and_then(|()| fs::write(self.hosts(), hosts));
+        let written =
+            fs::create_dir_all(self.directory()).and_then(|()| fs::write(self.hosts(), hosts));
         if let Err(error) = written {
             tracing::warn!("cannot write {}: {error}", self.hosts().display());
         }
@@ -230,7 +230,10 @@ impl Worker {
 
     /// Notes the newest execution of a container.
     pub fn executes(&self, name: &str, execution: u32, container: Option<Container>) {
-        let mut executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         executions.insert(
             name.to_owned(),
             Executions {
@@ -262,13 +265,16 @@ impl Worker {
             return;
         }
         let units = self.units();
-        let written = self.shared.store.update_with::<StoreError>(&self.key, |pod| {
-            if pod["metadata"]["uid"] != self.subject.uid.as_str() {
-                return Err(StoreError::Modified(self.key.clone()));
-            }
-            self.write_status(pod, &units);
-            Ok(())
-        });
+        let written = self
+            .shared
+            .store
+            .update_with::<StoreError>(&self.key, |pod| {
+                if pod["metadata"]["uid"] != self.subject.uid.as_str() {
+                    return Err(StoreError::Modified(self.key.clone()));
+                }
+                self.write_status(pod, &units);
+                Ok(())
+            });
         if let Err(error @ StoreError::Precondition(..)) = written {
             tracing::debug!("the status of {} is not written: {error}", self.key);
         }
@@ -276,7 +282,11 @@ impl Worker {
 
     fn write_status(&self, pod: &mut Value, units: &[Unit]) {
         let before = PodStatus::deserialize_from(&pod["status"]);
-        let policy = self.pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+        let policy = self
+            .pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.restart_policy.as_deref());
         let status = status::status(&Facts {
             units,
             restart_policy: policy.unwrap_or("Always"),
@@ -295,8 +305,13 @@ impl Worker {
     /// Tells the program's pid on the machine, which inside the pod is another.
     fn write_pid(&self, pod: &mut Value, unit: &Unit) {
         let name = format!("{}{}", super::PID_ANNOTATION, unit.name);
-        let executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
-        let container = executions.get(&unit.name).and_then(|it| it.container.as_ref());
+        let executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let container = executions
+            .get(&unit.name)
+            .and_then(|it| it.container.as_ref());
         let pid = container.and_then(Container::pid);
         match pid.filter(|_| matches!(unit.state, State::Running { .. })) {
             Some(pid) => pod["metadata"]["annotations"][name] = json!(pid.to_string()),
@@ -317,7 +332,10 @@ impl Worker {
                 _ => "ContainerCreating".to_owned(),
             },
         };
-        let executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+        let executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let known = executions.get(name);
         let Some(newest) = known.and_then(|it| it.newest) else {
             return Err(NodeError::NotStarted(reason));
@@ -338,7 +356,10 @@ impl Worker {
     /// Starts a command in a running container.
     pub async fn exec(&self, name: &str, request: ExecRequest) -> Result<ExecSession, NodeError> {
         let container = {
-            let executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
+            let executions = self
+                .executions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             executions.get(name).and_then(|it| it.container.clone())
         };
         match container {
@@ -366,7 +387,10 @@ fn arrive(pod: &Pod) -> (Vec<Unit>, HashMap<String, Executions>) {
     };
     let init = spec.init_containers.iter().flatten().map(|it| (true, it));
     let main = spec.containers.iter().map(|it| (false, it));
-    let waits_for_init = spec.init_containers.as_ref().is_some_and(|it| !it.is_empty());
+    let waits_for_init = spec
+        .init_containers
+        .as_ref()
+        .is_some_and(|it| !it.is_empty());
     let mut executions = HashMap::new();
     let units = init
         .chain(main)
@@ -438,7 +462,11 @@ fn remember(pod: &Pod, unit: &mut Unit) -> bool {
         unit.last = Some(Ended {
             code: ended.exit_code,
             signal: ended.signal,
-            reason: if ended.exit_code == 0 { "Completed" } else { "Error" },
+            reason: if ended.exit_code == 0 {
+                "Completed"
+            } else {
+                "Error"
+            },
             message: ended.message.unwrap_or_default(),
             started: ended.started_at.map(|time| time.0),
             finished: ended.finished_at.map(|time| time.0),

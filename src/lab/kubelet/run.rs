@@ -162,7 +162,11 @@ impl Worker {
         let prepared = match self.prepare(spec, &image, index) {
             Ok(prepared) => prepared,
             Err(obstacle) => {
-                let Obstacle { reason, event, text } = obstacle;
+                let Obstacle {
+                    reason,
+                    event,
+                    text,
+                } = obstacle;
                 self.record(Some(name), Kind::Warning, event, &text);
                 self.change(index, |unit| {
                     let waiting = State::Waiting {
@@ -186,9 +190,14 @@ impl Worker {
         match self.shared.runtime.start(prepared).await {
             Ok(container) => {
                 self.executes(name, execution, Some(container.clone()));
-                self.began(index, execution, container.id(), State::Running {
-                    since: container.started_at(),
-                });
+                self.began(
+                    index,
+                    execution,
+                    container.id(),
+                    State::Running {
+                        since: container.started_at(),
+                    },
+                );
                 let started = format!("Started container {name}");
                 self.record(Some(name), Kind::Normal, "Started", &started);
                 Start::Running(container)
@@ -196,7 +205,12 @@ impl Worker {
             Err(StartError::Refused(reason)) => {
                 self.executes(name, execution, None);
                 self.began(index, execution, "", State::waiting("RunContainerError"));
-                self.record(Some(name), Kind::Warning, "Failed", &format!("Error: {reason}"));
+                self.record(
+                    Some(name),
+                    Kind::Warning,
+                    "Failed",
+                    &format!("Error: {reason}"),
+                );
                 Start::Refused(reason)
             }
             Err(StartError::Lab(error)) => {
@@ -239,8 +253,16 @@ impl Worker {
         loop {
             let why = images::missing(reference);
             let event = |kind, reason, text: &str| self.record(Some(name), kind, reason, text);
-            event(Kind::Normal, "Pulling", &format!("Pulling image {reference:?}"));
-            event(Kind::Warning, "Failed", &format!("Failed to pull image {reference:?}: {why}"));
+            event(
+                Kind::Normal,
+                "Pulling",
+                &format!("Pulling image {reference:?}"),
+            );
+            event(
+                Kind::Warning,
+                "Failed",
+                &format!("Failed to pull image {reference:?}: {why}"),
+            );
             event(Kind::Warning, "Failed", "Error: ErrImagePull");
             let wait = |reason: &str, message: String| {
                 self.change(index, |unit| {
@@ -251,7 +273,11 @@ impl Worker {
                 });
             };
             wait("ErrImagePull", why.clone());
-            event(Kind::Normal, "BackOff", &format!("Back-off pulling image {reference:?}"));
+            event(
+                Kind::Normal,
+                "BackOff",
+                &format!("Back-off pulling image {reference:?}"),
+            );
             event(Kind::Warning, "Failed", "Error: ImagePullBackOff");
             let message = format!("Back-off pulling image {reference:?}: ErrImagePull: {why}");
             wait("ImagePullBackOff", message);
@@ -282,7 +308,10 @@ impl Worker {
         let mut mounts = volumes::mounts(&self.pod, spec, &disks).map_err(Obstacle::mount)?;
         let mut cwd = spec.working_dir.clone().unwrap_or_else(|| "/".into());
         if self.shared.runtime.isolation() == Isolation::Group {
-            for word in argv.iter_mut().chain(env.iter_mut().map(|(_, value)| value)) {
+            for word in argv
+                .iter_mut()
+                .chain(env.iter_mut().map(|(_, value)| value))
+            {
                 *word = volumes::rewrite(word, &mounts);
             }
             cwd = volumes::rewrite(&cwd, &mounts);
@@ -363,7 +392,11 @@ fn ended(container: &Container, exit: Exit) -> Ended {
     Ended {
         code: exit.ending.code,
         signal: exit.ending.signal,
-        reason: if exit.ending.code == 0 { "Completed" } else { "Error" },
+        reason: if exit.ending.code == 0 {
+            "Completed"
+        } else {
+            "Error"
+        },
         message: String::new(),
         started: Some(container.started_at()),
         finished: Some(exit.at),

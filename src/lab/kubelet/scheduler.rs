@@ -17,7 +17,9 @@ pub(super) fn schedule(store: &Store, recorder: &Recorder, pod: &Value) {
         uid: text(&pod["metadata"]["uid"]),
     };
     let node = store.get(&Key::new(Resource::Nodes, "", NODE));
-    let obstacle = node.as_deref().map_or(Some("1 node(s) are gone"), |node| obstacle(node, pod));
+    let obstacle = node
+        .as_deref()
+        .map_or(Some("1 node(s) are gone"), |node| obstacle(node, pod));
     let now = timestamp(jiff::Timestamp::now());
     let (status, reason, message) = match obstacle {
         None => ("True", None, None),
@@ -86,7 +88,8 @@ fn obstacle(node: &Value, pod: &Value) -> Option<&'static str> {
     }
     let labels = &node["metadata"]["labels"];
     let selector = pod["spec"]["nodeSelector"].as_object();
-    let fits = selector.is_none_or(|wanted| wanted.iter().all(|(name, value)| labels[name] == *value));
+    let fits =
+        selector.is_none_or(|wanted| wanted.iter().all(|(name, value)| labels[name] == *value));
     (!fits).then_some("1 node(s) didn't match Pod's node affinity/selector")
 }
 
@@ -130,7 +133,10 @@ mod tests {
     fn what_does_not_fit_waits_and_says_why() {
         let (pod, events) = scheduled(json!({"unschedulable": true}), json!(null));
         assert!(pod["spec"]["nodeName"].is_null());
-        assert_eq!(events, ["0/1 nodes are available: 1 node(s) were unschedulable."]);
+        assert_eq!(
+            events,
+            ["0/1 nodes are available: 1 node(s) were unschedulable."]
+        );
         let (pod, events) = scheduled(json!({}), json!({"disk": "hdd"}));
         assert_eq!(pod["status"]["conditions"][0]["reason"], "Unschedulable");
         assert!(events[0].contains("node affinity/selector"), "{events:?}");

@@ -63,7 +63,11 @@ impl Unit {
 
     /// Ready: a main container that runs, an init container that is done.
     fn ready(&self) -> bool {
-        if self.init { self.succeeded() } else { self.running() }
+        if self.init {
+            self.succeeded()
+        } else {
+            self.running()
+        }
     }
 
     fn status(&self) -> ContainerStatus {
@@ -155,8 +159,16 @@ pub(super) fn status(facts: &Facts<'_>) -> PodStatus {
         }]),
         pod_ip: facts.pod_ip.clone(),
         pod_ips,
-        qos_class: facts.before.qos_class.clone().or_else(|| Some("BestEffort".into())),
-        start_time: facts.before.start_time.clone().or(Some(Time(facts.started))),
+        qos_class: facts
+            .before
+            .qos_class
+            .clone()
+            .or_else(|| Some("BestEffort".into())),
+        start_time: facts
+            .before
+            .start_time
+            .clone()
+            .or(Some(Time(facts.started))),
         ..PodStatus::default()
     }
 }
@@ -190,12 +202,7 @@ fn phase(init: &[&Unit], main: &[&Unit], restart_policy: &str) -> &'static str {
     "Running"
 }
 
-fn conditions(
-    facts: &Facts<'_>,
-    init: &[&Unit],
-    main: &[&Unit],
-    phase: &str,
-) -> Vec<PodCondition> {
+fn conditions(facts: &Facts<'_>, init: &[&Unit], main: &[&Unit], phase: &str) -> Vec<PodCondition> {
     let names = |units: &[&Unit]| {
         let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
         names.join(" ")
@@ -215,7 +222,10 @@ fn conditions(
         true => Ok(()),
         false => Err((
             "ContainersNotInitialized",
-            format!("containers with incomplete status: [{}]", names(&unfinished)),
+            format!(
+                "containers with incomplete status: [{}]",
+                names(&unfinished)
+            ),
         )),
     };
     let sandbox = match facts.pod_ip {
@@ -308,12 +318,28 @@ mod tests {
         let running = || State::Running { since: at(1) };
         let crash = || State::waiting("CrashLoopBackOff");
         let cases = [
-            (vec![unit(State::waiting("ContainerCreating"), None)], "Always", "Pending"),
+            (
+                vec![unit(State::waiting("ContainerCreating"), None)],
+                "Always",
+                "Pending",
+            ),
             (vec![unit(running(), None)], "Always", "Running"),
-            (vec![unit(State::Ended(ended(137)), None)], "Always", "Running"),
+            (
+                vec![unit(State::Ended(ended(137)), None)],
+                "Always",
+                "Running",
+            ),
             (vec![unit(crash(), Some(ended(137)))], "Always", "Running"),
-            (vec![unit(State::Ended(ended(0)), None)], "OnFailure", "Succeeded"),
-            (vec![unit(State::Ended(ended(0)), None)], "Never", "Succeeded"),
+            (
+                vec![unit(State::Ended(ended(0)), None)],
+                "OnFailure",
+                "Succeeded",
+            ),
+            (
+                vec![unit(State::Ended(ended(0)), None)],
+                "Never",
+                "Succeeded",
+            ),
             (vec![unit(State::Ended(ended(1)), None)], "Never", "Failed"),
             (vec![unit(crash(), Some(ended(1)))], "OnFailure", "Running"),
             (
@@ -373,8 +399,14 @@ mod tests {
         assert_eq!(last["containerID"], "lab://x");
         assert_eq!(last["finishedAt"], "1970-01-01T00:00:02Z");
         assert_eq!(status["restartCount"], 1);
-        assert_eq!(status["state"]["running"]["startedAt"], "1970-01-01T00:00:03Z");
-        assert_eq!((&status["ready"], &status["started"]), (&true.into(), &true.into()));
+        assert_eq!(
+            status["state"]["running"]["startedAt"],
+            "1970-01-01T00:00:03Z"
+        );
+        assert_eq!(
+            (&status["ready"], &status["started"]),
+            (&true.into(), &true.into())
+        );
         assert_eq!(value["podIP"], "127.1.1.2");
         assert_eq!(value["podIPs"][0]["ip"], "127.1.1.2");
     }

@@ -40,7 +40,10 @@ pub(super) fn mounts(
             .find(|volume| volume.name == wanted.name)
             .ok_or_else(|| format!("volume {:?} is not in the pod's spec", wanted.name))?;
         if wanted.sub_path_expr.is_some() {
-            return Err(failure(&volume.name, "the lab does not support subPathExpr"));
+            return Err(failure(
+                &volume.name,
+                "the lab does not support subPathExpr",
+            ));
         }
         let (base, mut inside) = source(volume, disks)?;
         if let Some(path) = wanted.sub_path.as_deref().filter(|path| !path.is_empty()) {
@@ -191,10 +194,22 @@ mod tests {
         mounted(json!({"name": "v", "emptyDir": {}}), None).unwrap();
         assert!(state.path().join("pod/volumes/v").is_dir());
         for (volume, expected) in [
-            (json!({"name": "v", "secret": {"secretName": "s"}}), "secret volumes"),
-            (json!({"name": "v", "persistentVolumeClaim": {"claimName": "s"}}), "persistentVolumeClaim"),
-            (json!({"name": "v", "hostPath": {"path": "/no", "type": "Directory"}}), "/no"),
-            (json!({"name": "v", "hostPath": {"path": "/s", "type": "Socket"}}), "Socket"),
+            (
+                json!({"name": "v", "secret": {"secretName": "s"}}),
+                "secret volumes",
+            ),
+            (
+                json!({"name": "v", "persistentVolumeClaim": {"claimName": "s"}}),
+                "persistentVolumeClaim",
+            ),
+            (
+                json!({"name": "v", "hostPath": {"path": "/no", "type": "Directory"}}),
+                "/no",
+            ),
+            (
+                json!({"name": "v", "hostPath": {"path": "/s", "type": "Socket"}}),
+                "Socket",
+            ),
             (json!({"name": "w", "emptyDir": {}}), "not in the pod"),
         ] {
             let refused = mounted(volume, None).unwrap_err();

@@ -20,7 +20,10 @@ fn two_labs_never_share_a_directory() {
     let first = take(directory.path());
     let second = State::take(Some(directory.path().to_owned()), None).unwrap_err();
     let sentence = second.to_string();
-    assert!(sentence.contains(&format!("pid {}", std::process::id())), "{sentence}");
+    assert!(
+        sentence.contains(&format!("pid {}", std::process::id())),
+        "{sentence}"
+    );
     drop(first);
     take(directory.path());
 }
@@ -31,7 +34,8 @@ fn deployments_come_back_under_newer_versions() {
     let state = take(directory.path());
     let (store, known) = state.restore().unwrap();
     assert!(!known);
-    let object = json!({"metadata": {"namespace": "default", "name": "d"}, "spec": {"replicas": 2}});
+    let object =
+        json!({"metadata": {"namespace": "default", "name": "d"}, "spec": {"replicas": 2}});
     let made = store.create(Resource::Deployments, object).unwrap();
     state.save(&store, 0).unwrap();
     drop(state);
@@ -73,7 +77,10 @@ fn a_kubeconfig_is_private_and_no_other_is_overwritten() {
     state.write_kubeconfig("https://x", "ca", "t").unwrap();
     state.write_kubeconfig("https://y", "ca", "t").unwrap();
     let file = home.join("kubeconfig");
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let config = fs::read_to_string(&file).unwrap();
     let config: Value = serde_yaml::from_str(&config).unwrap();
     assert_eq!(config["clusters"][0]["cluster"]["server"], "https://y");
