@@ -152,13 +152,12 @@ pub(super) fn expand(text: &str, env: &[(String, String)]) -> String {
             rest = after;
         } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|it| it.split_once(')'))
         {
-            match env.iter().rev().find(|(known, _)| known == name) {
-                Some((_, value)) => expanded.push_str(value),
-                None => {
-                    expanded.push_str("$(");
-                    expanded.push_str(name);
-                    expanded.push(')');
-                }
+            if let Some((_, value)) = env.iter().rev().find(|(known, _)| known == name) {
+                expanded.push_str(value);
+            } else {
+                expanded.push_str("$(");
+                expanded.push_str(name);
+                expanded.push(')');
             }
             rest = after;
         } else {

@@ -75,7 +75,7 @@ impl Recorder {
     }
 
     /// Records what happened.
-    pub fn record(&self, happening: Happening<'_>) {
+    pub fn record(&self, happening: &Happening<'_>) {
         let now = timestamp(Timestamp::now());
         let identity = (
             happening.subject.uid.clone(),
@@ -97,7 +97,7 @@ impl Recorder {
         } else {
             inner.order.push_back(identity.clone());
         }
-        let event = new(&happening, &now);
+        let event = new(happening, &now);
         let key = Key::of(Resource::Events, &event);
         // A namespace that is being emptied may refuse it.
         if self.store.create(Resource::Events, event).is_ok() {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn record(recorder: &Recorder, reason: &'static str, message: &str) {
-        recorder.record(Happening {
+        recorder.record(&Happening {
             component: "kubelet",
             subject: &subject(),
             container: Some("main"),

@@ -69,7 +69,7 @@ impl Machine {
     }
 
     /// Renews the node's lease, which tells that it is alive at less cost.
-    pub fn renew(&self, store: &Store) -> Result<(), StoreError> {
+    pub fn renew(store: &Store) -> Result<(), StoreError> {
         let key = Key::new(Resource::Leases, LEASES, NODE);
         let now = micro_timestamp(Timestamp::now());
         let renewed = store.update_with(&key, |lease| {
@@ -128,8 +128,7 @@ impl Machine {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let memory = memory("MemTotal:").unwrap_or(0);
         let disk = rustix::fs::statvfs(&self.state)
-            .map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize))
-            .unwrap_or(0);
+            .map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
         json!({
             "cpu": cpus.to_string(),
             "memory": format!("{}Ki", memory / 1024),
@@ -288,8 +287,8 @@ mod tests {
         );
         let memory = node["status"]["capacity"]["memory"].as_str().unwrap();
         assert!(memory.trim_end_matches("Ki").parse::<u64>().unwrap() > 1000);
-        machine.renew(&store).unwrap();
-        machine.renew(&store).unwrap();
+        Machine::renew(&store).unwrap();
+        Machine::renew(&store).unwrap();
         let lease = store
             .get(&Key::new(Resource::Leases, LEASES, NODE))
             .unwrap();

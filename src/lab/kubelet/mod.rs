@@ -257,7 +257,7 @@ async fn beat(shared: Arc<Shared>) {
     let mut every = tokio::time::interval(LEASE_EVERY);
     for count in 0_u32.. {
         every.tick().await;
-        let mut beaten = shared.machine.renew(&shared.store);
+        let mut beaten = Machine::renew(&shared.store);
         if count % LEASES_PER_STATUS == LEASES_PER_STATUS - 1 {
             beaten = beaten.and_then(|()| shared.machine.beat(&shared.store));
         }
@@ -350,13 +350,12 @@ impl Follower {
     }
 
     fn run(&self, pod: &Value) {
-        let desired = match pod["metadata"]["deletionTimestamp"].as_str() {
-            None => Desired::Run,
-            Some(_) => {
-                let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64();
-                Desired::End {
-                    grace: Duration::from_secs(grace.unwrap_or(30)),
-                }
+        let desired = if pod["metadata"]["deletionTimestamp"].is_null() {
+            Desired::Run
+        } else {
+            let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64();
+            Desired::End {
+                grace: Duration::from_secs(grace.unwrap_or(30)),
             }
         };
         let uid = uid(pod);

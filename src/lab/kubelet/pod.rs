@@ -5,6 +5,7 @@
 //! them. What is to become of the pod comes from outside, as [`Desired`].
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -209,7 +210,8 @@ impl Worker {
             self.subject.name
         );
         for (names, address) in self.shared.instances(&self.subject.namespace) {
-            hosts.push_str(&format!("{address}\t{}\n", names.join(" ")));
+            // Writing to a string cannot fail.
+            let _ = writeln!(hosts, "{address}\t{}", names.join(" "));
         }
         let written =
             fs::create_dir_all(self.directory()).and_then(|()| fs::write(self.hosts(), hosts));
@@ -249,7 +251,7 @@ impl Worker {
 
     /// Records an event about the pod or one of its containers.
     pub fn record(&self, container: Option<&str>, kind: Kind, reason: &'static str, text: &str) {
-        self.shared.recorder.record(Happening {
+        self.shared.recorder.record(&Happening {
             component: "kubelet",
             subject: &self.subject,
             container,
@@ -430,9 +432,12 @@ fn new_unit(container: &ContainerSpec, init: bool) -> Unit {
 /// were any.
 fn remember(pod: &Pod, unit: &mut Unit) -> bool {
     let status = pod.status.as_ref();
-    let statuses = status.and_then(|it| match unit.init {
-        true => it.init_container_statuses.as_ref(),
-        false => it.container_statuses.as_ref(),
+    let statuses = status.and_then(|it| {
+        if unit.init {
+            it.init_container_statuses.as_ref()
+        } else {
+            it.container_statuses.as_ref()
+        }
     });
     let mut statuses = statuses.into_iter().flatten();
     let Some(before) = statuses.find(|it| it.name == unit.name) else {

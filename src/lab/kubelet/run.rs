@@ -299,8 +299,10 @@ impl Worker {
             host_ip: self.shared.machine.address.clone(),
             services: self.shared.services(&self.subject.namespace),
         };
-        let mut env = env::environment(&self.pod, spec, &around).map_err(Obstacle::config)?;
-        let mut argv = env::command_line(spec, image, &env).map_err(Obstacle::create)?;
+        let mut env =
+            env::environment(&self.pod, spec, &around).map_err(|why| Obstacle::config(&why))?;
+        let mut argv =
+            env::command_line(spec, image, &env).map_err(|why| Obstacle::create(&why))?;
         let disks = Disks {
             node: self.shared.state.join("disk"),
             pod: self.directory(),
@@ -350,7 +352,7 @@ struct Obstacle {
 }
 
 impl Obstacle {
-    fn config(why: String) -> Self {
+    fn config(why: &str) -> Self {
         Self {
             reason: "CreateContainerConfigError",
             event: "Failed",
@@ -358,7 +360,7 @@ impl Obstacle {
         }
     }
 
-    fn create(why: String) -> Self {
+    fn create(why: &str) -> Self {
         Self {
             reason: "CreateContainerError",
             event: "Failed",

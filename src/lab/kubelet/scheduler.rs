@@ -71,7 +71,7 @@ pub(super) fn schedule(store: &Store, recorder: &Recorder, pod: &Value) {
         ),
         Some(message) => (Kind::Warning, "FailedScheduling", message),
     };
-    recorder.record(Happening {
+    recorder.record(&Happening {
         component: "default-scheduler",
         subject: &subject,
         container: None,

@@ -218,15 +218,16 @@ fn conditions(facts: &Facts<'_>, init: &[&Unit], main: &[&Unit], phase: &str) ->
             format!("containers with unready status: [{}]", names(&unready)),
         )),
     };
-    let initialized = match unfinished.is_empty() {
-        true => Ok(()),
-        false => Err((
+    let initialized = if unfinished.is_empty() {
+        Ok(())
+    } else {
+        Err((
             "ContainersNotInitialized",
             format!(
                 "containers with incomplete status: [{}]",
                 names(&unfinished)
             ),
-        )),
+        ))
     };
     let sandbox = match facts.pod_ip {
         Some(_) => Ok(()),
