@@ -102,7 +102,10 @@ fn marked(run: &str) -> Vec<String> {
         let Ok(environment) = fs::read(entry.path().join("environ")) else {
             continue;
         };
-        if environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes()) {
+        if environment
+            .split(|byte| *byte == 0)
+            .any(|it| it == mark.as_bytes())
+        {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             found.push(String::from_utf8_lossy(&line).replace('\0', " "));
         }
@@ -198,14 +201,20 @@ async fn signals_reach_the_program_and_a_kill_is_a_kill() {
         let container = bed.start(&["sh", "-c", script]).await;
         logged(&container, "ready").await;
         container.signal(Signal::TERM).await;
-        assert_eq!(within("term", container.wait()).await.ending, Ending::exited(7));
+        assert_eq!(
+            within("term", container.wait()).await.ending,
+            Ending::exited(7)
+        );
         logged(&container, "stdout F got").await;
 
         let script = "trap '' TERM INT HUP; echo ready; while :; do sleep 0.05; done";
         let container = bed.start(&["sh", "-c", script]).await;
         logged(&container, "ready").await;
         container.signal(Signal::TERM).await;
-        assert_eq!(within("kill", container.kill()).await.ending, Ending::killed(9));
+        assert_eq!(
+            within("kill", container.kill()).await.ending,
+            Ending::killed(9)
+        );
         bed.close().await;
     }
 }
@@ -241,7 +250,10 @@ async fn a_program_is_found_and_killed_by_its_name() {
         assert_eq!(code, 0, "{isolation}");
         // More than one while it forks.
         let mut pids = pid.split_whitespace();
-        assert!(pids.all(|pid| pid.parse::<i32>().is_ok()) && !pid.is_empty(), "{pid:?}");
+        assert!(
+            pids.all(|pid| pid.parse::<i32>().is_ok()) && !pid.is_empty(),
+            "{pid:?}"
+        );
         let (table, _, _) = run(&container, &["ps", "ax"]).await;
         assert!(table.contains("Job"), "{isolation}: {table}");
         let host = container.pid().expect("a pid on the host");
@@ -266,10 +278,17 @@ async fn the_executable_is_found_under_its_names() {
         let Some(bed) = Bed::new(isolation).await else {
             continue;
         };
-        let mut spec = bed.spec(&["sh", "-c", "command -v Job; command -v Server; [ -x $(command -v Job) ]"]);
+        let mut spec = bed.spec(&[
+            "sh",
+            "-c",
+            "command -v Job; command -v Server; [ -x $(command -v Job) ]",
+        ]);
         spec.links = vec!["Job".into(), "Server".into()];
         let container = bed.runtime.start(spec).await.unwrap();
-        assert_eq!(within("end", container.wait()).await.ending, Ending::exited(0));
+        assert_eq!(
+            within("end", container.wait()).await.ending,
+            Ending::exited(0)
+        );
         let log = fs::read_to_string(container.log().current).unwrap();
         assert!(log.contains("/Job\n") && log.contains("/Server\n"), "{log}");
         bed.close().await;
@@ -311,7 +330,10 @@ async fn what_cannot_be_started_says_why() {
             continue;
         };
         for (argv, expected) in [
-            (vec!["no-such-program"], "executable file not found in $PATH"),
+            (
+                vec!["no-such-program"],
+                "executable file not found in $PATH",
+            ),
             (vec!["/no/such/program"], "no such file or directory"),
             (vec!["/usr"], "permission denied"),
             (vec![], "no command specified"),
@@ -458,7 +480,10 @@ async fn a_group_refuses_what_it_cannot_shut_in() {
     assert_eq!(out.matches("sleep").count(), 1, "{out}");
     let (_, _, code) = sh(&container, "kill -TERM $(pidof sleep)").await;
     assert_eq!(code, 0);
-    assert_eq!(within("end", container.wait()).await.ending, Ending::killed(15));
+    assert_eq!(
+        within("end", container.wait()).await.ending,
+        Ending::killed(15)
+    );
     assert!(other.exit().is_none());
     bed.close().await;
 }
@@ -556,7 +581,9 @@ async fn a_terminal_is_a_terminal() {
     assert!(seen.contains("/dev/pts/0"), "{seen}");
     assert!(seen.contains("45 123"), "{seen}");
     // The size changes under a running command, which is told.
-    send("trap 'stty size' WINCH; echo set-$((1+1))\n").await.unwrap();
+    send("trap 'stty size' WINCH; echo set-$((1+1))\n")
+        .await
+        .unwrap();
     until!("set-2");
     let size = TerminalSize {
         width: 99,
@@ -615,7 +642,10 @@ async fn volumes_are_mounted_and_outlive_the_container() {
     let log = fs::read_to_string(container.log().current).unwrap();
     assert_eq!(exit.ending, Ending::exited(0), "{log}");
     assert!(log.contains("from outside"), "{log}");
-    assert_eq!(fs::read_to_string(disk.join("logs/kept")).unwrap(), "kept\n");
+    assert_eq!(
+        fs::read_to_string(disk.join("logs/kept")).unwrap(),
+        "kept\n"
+    );
     let mut spec = bed.spec(&["sh", "-c", "cat /trap"]);
     spec.mounts = vec![mount("trap", "/trap", false)];
     let refused = bed.runtime.start(spec).await.unwrap_err().to_string();

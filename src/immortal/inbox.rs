@@ -52,7 +52,6 @@ pub struct Gap {
 }
 
 impl Inbox {
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

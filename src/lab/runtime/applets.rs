@@ -328,8 +328,16 @@ mod tests {
     #[test]
     fn kill_reaches_neither_groups_nor_everybody() {
         for line in [
-            "kill", "kill -9", "kill 7 -1", "kill 0", "kill -- -7", "kill -9 -1", "kill x",
-            "kill -99 7", "kill -s", "kill -NONE 7",
+            "kill",
+            "kill -9",
+            "kill 7 -1",
+            "kill 0",
+            "kill -- -7",
+            "kill -9 -1",
+            "kill x",
+            "kill -99 7",
+            "kill -s",
+            "kill -NONE 7",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
@@ -353,7 +361,19 @@ mod tests {
             let outcome = parse(&format!("pidof -s {name}")).unwrap().run(&among);
             assert_eq!(outcome.stdout, format!("{}\n", own.pid), "{name}");
         }
-        assert!(parse("ps aux").unwrap().run(&among).stdout.contains(&own.name));
-        assert!(parse("kill -l").unwrap().run(&among).stdout.contains(" 9 KILL"));
+        assert!(
+            parse("ps aux")
+                .unwrap()
+                .run(&among)
+                .stdout
+                .contains(&own.name)
+        );
+        assert!(
+            parse("kill -l")
+                .unwrap()
+                .run(&among)
+                .stdout
+                .contains(" 9 KILL")
+        );
     }
 }

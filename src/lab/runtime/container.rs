@@ -129,7 +129,10 @@ impl Container {
             control.send(boot, &[]).await?;
             let answer = tokio::time::timeout(START, control.receive::<Report>()).await;
             let answer = answer.map_err(|_| {
-                io::Error::other(format!("its init was not ready after {} s", START.as_secs()))
+                io::Error::other(format!(
+                    "its init was not ready after {} s",
+                    START.as_secs()
+                ))
             })??;
             match answer {
                 Some((Report::Running { pid }, handles)) => Ok((init, control, pid, handles)),
@@ -279,7 +282,9 @@ async fn watch_over(id: &str, control: &Channel, child: Child, isolation: Isolat
             });
         }
     }
-    let orderly = reap(child).await.is_ok_and(|status| status.code().is_some());
+    let orderly = reap(child)
+        .await
+        .is_ok_and(|status| status.code().is_some());
     if isolation == Isolation::Group && !orderly {
         // The init was killed and could not end the others. What it left is
         // found by its mark; what cannot be ended has been reported already.

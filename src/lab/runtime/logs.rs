@@ -183,7 +183,10 @@ impl Writer {
         }
         if let Err(error) = self.file.write_all(records) {
             if self.lost == 0 {
-                tracing::warn!("cannot write {}: {error}; lines are lost", self.path.display());
+                tracing::warn!(
+                    "cannot write {}: {error}; lines are lost",
+                    self.path.display()
+                );
             }
             self.lost += length;
             // Half a record would spoil the next one.

@@ -128,7 +128,10 @@ async fn end(processes: Vec<Process>) -> io::Result<usize> {
         };
         process.signal(Signal::KILL);
         let handle = crate::sys::watch(handle)?;
-        if tokio::time::timeout(PATIENCE, handle.readable()).await.is_err() {
+        if tokio::time::timeout(PATIENCE, handle.readable())
+            .await
+            .is_err()
+        {
             let Process { pid, name, .. } = process;
             return Err(io::Error::other(format!(
                 "process {pid} ({name}) of an earlier lab does not end; \

@@ -133,8 +133,14 @@ impl Root {
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).step(|| "make mounts private".into())?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        mount("tmpfs", &self.staging, "tmpfs", flags, c"mode=755,size=256m")
-            .step(|| format!("mount memory on {}", self.staging.display()))?;
+        mount(
+            "tmpfs",
+            &self.staging,
+            "tmpfs",
+            flags,
+            c"mode=755,size=256m",
+        )
+        .step(|| format!("mount memory on {}", self.staging.display()))?;
         let mut read_only = self.system()?;
         read_only.extend(self.programs()?);
         self.etc()?;
@@ -370,7 +376,10 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 /// Opens `path` with `base` as its root: neither `..` nor a link leads out.
-pub(super) fn open_inside(base: impl AsFd, path: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
+pub(super) fn open_inside(
+    base: impl AsFd,
+    path: &Path,
+) -> rustix::io::Result<std::os::fd::OwnedFd> {
     let path = plain(path);
     openat2(
         base,
@@ -428,9 +437,10 @@ fn unescape(text: &str) -> PathBuf {
     let mut rest = text.as_bytes();
     let mut bytes = Vec::with_capacity(rest.len());
     while let Some((&first, tail)) = rest.split_first() {
-        let escaped = tail.get(..3).filter(|_| first == b'\\').and_then(|digits| {
-            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
-        });
+        let escaped = tail
+            .get(..3)
+            .filter(|_| first == b'\\')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         if let Some(byte) = escaped {
             bytes.push(byte);
             rest = &tail[3..];
