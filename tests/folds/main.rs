@@ -2,6 +2,9 @@
 //! of them says. No clock, no cluster, no screen.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../common/facts.rs"]
+mod facts;
+
 mod model;
 mod random;
 mod story;
