@@ -11,8 +11,6 @@
 
 mod observe;
 mod phases;
-#[cfg(test)]
-mod tests;
 
 use std::{fmt, time::Duration};
 
