@@ -9,6 +9,8 @@ fn main() -> color_eyre::Result<ExitCode> {
     if let Some(code) = aks_tui::lab::runtime::play_part() {
         return Ok(ExitCode::from(code));
     }
-    color_eyre::install()?;
+    color_eyre::config::HookBuilder::default()
+        .display_env_section(false)
+        .install()?;
     Ok(aks_tui::cli::main())
 }

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn duplicates_are_filtered_whole_and_in_part() {
-        let inbox = Inbox::new(vec![1]);
+        let inbox = Inbox::default();
+        inbox.expect(vec![1]);
         let three = run(&[b"a", b"bb", b"ccc"]);
         assert_eq!(inbox.receive(0, 1, 3, &three), Ok(three.len()));
         assert_eq!(inbox.receive(0, 1, 3, &three), Ok(0));
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn own_calls_wait_for_room() {
-        let inbox = Inbox::new(vec![]);
+        let inbox = Inbox::default();
         inbox.own(1, run(&[b"x"]), || false);
         inbox.impulse(9, b"");
         assert_eq!(records(inbox.take().page.body()).count(), 1);

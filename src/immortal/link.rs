@@ -290,11 +290,6 @@ impl Link {
         self.wake.notify_all();
     }
 
-    /// Whether a peer is connected.
-    pub fn is_connected(&self) -> bool {
-        self.lock().connection.is_some()
-    }
-
     /// The peer grants more on connection `id`.
     pub fn granted(&self, id: u64, grant: u64) {
         let mut state = self.lock();

@@ -196,11 +196,6 @@ impl Page {
         self.bytes.len() == HEADER
     }
 
-    /// Length in bytes, header included.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Makes the page empty again, keeping its memory unless that was an
     /// exceptionally large page.
     pub fn clear(&mut self) {

@@ -73,8 +73,12 @@ impl Shared {
         }
     }
 
-    /// Replay is over: these calls are expected next, one number a link.
+    /// Replay is over: these calls are expected next, one number a link; those before
+    /// them came from the log, so they are durable.
     pub fn expect_next(&self, next_in: &[u64]) {
+        for (link, next_in) in self.links.iter().zip(next_in) {
+            link.made_durable(next_in - 1);
+        }
         self.inbox.expect(next_in.to_vec());
     }
 

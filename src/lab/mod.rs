@@ -1,14 +1,56 @@
 //! The lab: a Kubernetes that fits in one process and runs real processes.
+//!
+//! It exists so that the cockpit can be shown, tried and tested without a
+//! cluster, and it meets the cockpit only as a cluster does: over HTTPS, in the
+//! protocols that kubectl and every client library speak.
+//!
+//! ```text
+//!  kubectl, cockpit ──HTTPS──▶ api ──▶ store ◀── controllers
+//!                               │        ▲
+//!                               └─ node ─┴─ kubelet ──▶ runtime ──▶ Job, Server
+//! ```
+//!
+//! # What is there
+//! - [`store`]: every object, one version counter, watches, compaction;
+//! - [`api`]: namespaces, nodes, pods (with log, exec, eviction, status),
+//!   deployments and replica sets (with scale and status), events, leases;
+//!   list in pages, watch with bookmarks, streaming lists and *410*; label and
+//!   field selectors; JSON, merge and strategic merge patches; dry runs; field
+//!   validation; tables; discovery; access reviews;
+//! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
+//!   sets, the scheduler, garbage collection (background, foreground, orphan),
+//!   the end of namespaces;
+//! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
+//!   exit codes and signals, logs, commands in containers;
+//! - [`lease`]: how long a lab outlives the cockpit that held it.
+//!
+//! # What is not
+//! - services, config maps, secrets, jobs, daemon and stateful sets, roles,
+//!   custom resources: not served, so not in discovery (*404*);
+//! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
+//!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
+//!   created (*422*), never ignored;
+//! - server-side apply (*415*), deletion of whole collections (*405*),
+//!   port-forward, attach and proxy (*404*), SPDY (*501*), OpenAPI schemas
+//!   (`kubectl explain` knows no fields), protobuf (*415*), HTTP/2;
+//! - affinity, taints, priorities and resource limits are stored and have no
+//!   effect: there is one node;
+//! - any user but the one token's.
 
 pub mod api;
 pub mod controllers;
 pub mod defaults;
 pub mod kinds;
+pub mod kubelet;
+pub mod lease;
 pub mod node;
-#[cfg(target_os = "linux")]
+pub mod process;
+pub mod recorder;
 pub mod runtime;
 pub mod selector;
+pub mod state;
 pub mod store;
+pub mod workload;
 
 /// Letters of generated names: no vowels, so that no words appear, and no
 /// digits that look like letters. Kubernetes uses the same.

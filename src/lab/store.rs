@@ -28,7 +28,7 @@ mod deletion;
 #[cfg(test)]
 mod tests;
 
-pub use deletion::{Deleted, Deletion};
+pub use deletion::{Deleted, Deletion, FOREGROUND};
 
 /// How many changes are remembered. A reader further behind must list again.
 pub const HISTORY: usize = 8192;

@@ -13,7 +13,6 @@ use crate::core::{
     event::{Event, Fact},
     model::ledger::Ledger,
     time::Time,
-    trial::Before,
     workload::{Role, line::Progress},
 };
 
@@ -65,10 +64,7 @@ impl Picker {
     /// While the disk is `slow`, samples on which nothing hangs are not kept.
     /// Returns how many facts that are missed for it.
     pub fn pick(&mut self, event: &Event, slow: bool, picked: &mut Vec<Event>) -> u64 {
-        let before = Before {
-            progress: [0, 1].map(|role: usize| self.samples[role].last),
-        };
-        let moves_trial = self.ledger.observe(event.at, &event.fact, || before);
+        let moves_trial = self.ledger.observe(event.at, &event.fact);
         match &event.fact {
             // Written by the journal itself when it is opened and closed.
             Fact::RunStarted(_) | Fact::CockpitResumed | Fact::RunEnded => 0,

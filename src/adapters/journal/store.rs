@@ -31,7 +31,6 @@ use crate::core::{
     event::{ClusterInfo, Event, Fact, RunStarted},
     model::ledger::{Ledger, Summary},
     time::Time,
-    trial::Before,
 };
 
 /// The environment variable that names the state directory.
@@ -286,20 +285,15 @@ fn last_words(file: &mut File, size: u64) -> Option<(Time, Digest)> {
 /// Reads the whole of a run that has no last words.
 fn fold(info: &mut RunInfo, reader: &mut Reader<BufReader<File>>) -> Result<(), Error> {
     let mut ledger = Ledger::default();
-    let mut before = Before::default();
     let mut read_all = || {
         for item in reader.by_ref() {
             let Item::Event(Event { at, fact }) = item? else {
                 continue;
             };
             info.length = info.length.max(at.since(Time::ZERO));
-            ledger.observe(at, &fact, || before);
-            match fact {
-                Fact::Progress { role, progress } => {
-                    before.progress[role as usize] = Some(progress);
-                }
-                Fact::Cluster(cluster) => info.cluster = Some(cluster),
-                _ => {}
+            ledger.observe(at, &fact);
+            if let Fact::Cluster(cluster) = fact {
+                info.cluster = Some(cluster);
             }
         }
         Ok(())

@@ -406,5 +406,17 @@ pub fn pod_passes(pattern: &Pattern, pod: &super::event::Pod) -> bool {
         ))
 }
 
+/// The pods that pass the filter of the pods pane, in the order of the screen.
+pub fn pods_that_pass<'a, 'f>(
+    filter: &'f Pattern,
+    shown: &'a Model,
+) -> impl Iterator<Item = &'a super::event::Pod> + use<'a, 'f> {
+    shown
+        .pods
+        .rows()
+        .iter()
+        .filter(move |pod| pod_passes(filter, pod))
+}
+
 /// The streams that the header speaks of, in order of importance.
 pub const FEEDS: [Feed; 3] = [Feed::Pods, Feed::Log(Role::Client), Feed::Log(Role::Server)];

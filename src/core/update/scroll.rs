@@ -1,7 +1,7 @@
 //! Moving about: cursors, pages, the wheel.
 
 use super::{
-    pod_passes,
+    pods_that_pass,
     ui::{Dialog, Ui},
 };
 use crate::core::{
@@ -14,13 +14,7 @@ use crate::core::{
 
 /// The pod under the cursor.
 pub fn pod_at<'a>(ui: &Ui, shown: &'a Model) -> Option<&'a Pod> {
-    let rows = || {
-        shown
-            .pods
-            .rows()
-            .iter()
-            .filter(|pod| pod_passes(&ui.pods.filter, pod))
-    };
+    let rows = || pods_that_pass(&ui.pods.filter, shown);
     let last = rows().count().checked_sub(1)?;
     rows().nth(ui.pods.cursor.min(last))
 }
@@ -37,9 +31,12 @@ pub fn trial_at<'a>(ui: &Ui, shown: &'a Model) -> Option<&'a Trial> {
 
 /// Moves in the dialog that is open, else in a pane.
 pub(super) fn scroll(ui: &mut Ui, live: &Model, action: Action) -> Option<Effect> {
-    let page = isize::try_from(ui.rows[ui.focus as usize])
-        .unwrap_or(1)
-        .max(1);
+    let rows = if ui.dialog.is_some() {
+        ui.room.rows
+    } else {
+        ui.rows[ui.focus as usize]
+    };
+    let page = isize::try_from(rows).unwrap_or(1).max(1);
     match action {
         Action::Scroll(pane, by) if ui.dialog.is_none() => move_in(ui, live, pane, by.into()),
         Action::Scroll(_, by) => return move_in_dialog(ui, by.into()),
@@ -70,12 +67,7 @@ fn move_in(ui: &mut Ui, live: &Model, pane: Pane, by: isize) {
     let shown = ui.frozen.as_deref().unwrap_or(live);
     match pane {
         Pane::Pods => {
-            let len = shown
-                .pods
-                .rows()
-                .iter()
-                .filter(|pod| pod_passes(&ui.pods.filter, pod))
-                .count();
+            let len = pods_that_pass(&ui.pods.filter, shown).count();
             ui.pods.cursor = ui.pods.window(len, 1).1;
             ui.pods.step(by, len);
             ui.pods.follow = false;
@@ -96,12 +88,7 @@ fn select(ui: &mut Ui, live: &Model, pane: Pane, row: u16) {
     let shown = ui.frozen.as_deref().unwrap_or(live);
     let height = ui.rows[pane as usize].into();
     let len = match pane {
-        Pane::Pods => shown
-            .pods
-            .rows()
-            .iter()
-            .filter(|pod| pod_passes(&ui.pods.filter, pod))
-            .count(),
+        Pane::Pods => pods_that_pass(&ui.pods.filter, shown).count(),
         Pane::Ledger => shown.ledger.trials().len(),
         Pane::Throughput | Pane::Log => return,
     };
@@ -121,8 +108,8 @@ fn move_in_dialog(ui: &mut Ui, by: isize) -> Option<Effect> {
         Some(
             Dialog::Help { scroll, .. } | Dialog::Pod { scroll, .. } | Dialog::Trial { scroll, .. },
         ) => {
-            let by = i16::try_from(by).unwrap_or(if by < 0 { i16::MIN } else { i16::MAX });
-            *scroll = scroll.saturating_add_signed(by);
+            let to = (*scroll as isize).saturating_add(by);
+            *scroll = to.clamp(0, ui.room.furthest as isize) as u16;
         }
         Some(Dialog::Palette { typed, selected }) => {
             let last = super::palette::matches(typed).len().saturating_sub(1);

@@ -43,8 +43,19 @@ pub struct Ui {
     /// Rows that each pane has on the screen, as it was drawn last, indexed by
     /// `Pane as usize`.
     pub rows: [u16; 4],
+    /// How much of the open dialog its lines take, as it was drawn last.
+    pub room: Room,
     /// Where draws of lots come from.
     pub lots: Lots,
+}
+
+/// How far something scrolls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Lines on the screen at once.
+    pub rows: u16,
+    /// The furthest first line that leaves no empty rows.
+    pub furthest: u16,
 }
 
 /// A message to the person at the keys.
@@ -190,6 +201,7 @@ impl Ui {
             notice: None,
             locked: None,
             rows: [0; 4],
+            room: Room::default(),
             lots: Lots(seed),
         }
     }
@@ -209,7 +221,15 @@ impl Ui {
             self.injecting = None;
         }
         let Self { frozen, log, .. } = self;
-        log.sync(&frozen.as_deref().unwrap_or(live).log);
+        let shown = frozen.as_deref().unwrap_or(live);
+        log.sync(&shown.log);
+        // A list whose cursor left the rows on the screen scrolls as far as it
+        // must and stays there.
+        let height = |pane: Pane| usize::from(self.rows[pane as usize]);
+        let pods = super::pods_that_pass(&self.pods.filter, shown).count();
+        let trials = shown.ledger.trials().len();
+        self.pods.offset = self.pods.window(pods, height(Pane::Pods)).0.start;
+        self.ledger.offset = self.ledger.window(trials, height(Pane::Ledger)).0.start;
     }
 
     /// The scopes in which a key is looked up, innermost first.

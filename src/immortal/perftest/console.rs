@@ -5,6 +5,7 @@
 
 use std::io::{self, Write as _};
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -40,9 +41,8 @@ pub fn recovered(recovery: &Recovery) {
     ));
 }
 
-/// Prints that a message did not have the number that was its turn.
+/// Prints that a message did not have the number that was its turn, as PTI does.
 pub fn out_of_order(expected: u64, got: u64) {
-    line(&format!("*X* out of order expected={expected} got={got}"));
     line(&format!(
         "Out of order message. Expected {expected}, got {got}"
     ));
@@ -63,13 +63,14 @@ struct Figures {
     call: u64,
     echoed: u64,
     replaying: bool,
-    announced: bool,
 }
 
 /// How far an instance got, as it tells from time to time.
 #[derive(Clone, Debug)]
 pub struct Progress {
     figures: Arc<Mutex<Figures>>,
+    /// The next fresh call is to be told at once: nothing moved for a while.
+    due: Arc<AtomicBool>,
     wanted: bool,
 }
 
@@ -81,6 +82,7 @@ impl Progress {
                 replaying: true,
                 ..Figures::default()
             })),
+            due: Arc::new(AtomicBool::new(true)),
             wanted: every.is_some(),
         };
         let Some(every) = every else {
@@ -90,12 +92,17 @@ impl Progress {
         thread::Builder::new()
             .name("progress".into())
             .spawn(move || {
+                let mut before = 0;
                 loop {
                     thread::sleep(every);
                     this.with(|figures| {
                         if figures.epoch > 0 {
                             figures.print();
                         }
+                        if figures.echoed == before {
+                            this.due.store(true, Ordering::Relaxed);
+                        }
+                        before = figures.echoed;
                     });
                 }
             })
@@ -124,16 +131,32 @@ impl Progress {
         self.with(|figures| figures.replaying = false);
     }
 
-    /// A fresh call was executed: the first one is announced at once.
+    /// Whether the next fresh call is to be told at once: the first of an
+    /// execution, and the first after a standstill, when a peer came back.
+    pub fn is_due(&self) -> bool {
+        self.due.load(Ordering::Relaxed)
+    }
+
+    /// A fresh call was executed while one was due.
     pub fn fresh(&self, call: u64, echoed: u64) {
+        self.due.store(false, Ordering::Relaxed);
         self.with(|figures| {
             figures.call = call;
             figures.echoed = echoed;
-            if self.wanted && !figures.announced {
-                figures.announced = true;
+            if self.wanted {
                 figures.print();
             }
         });
+    }
+
+    /// A round is over: `index` counts from 1 over all executions, `bytes` is its
+    /// payload in one direction.
+    pub fn round(&self, index: u64, size: u64, bytes: u64) {
+        if self.wanted {
+            line(&format!(
+                "*X* round index={index} size={size} bytes={bytes}"
+            ));
+        }
     }
 
     // Printed under the lock: a line never overtakes a newer one.

@@ -52,8 +52,6 @@ pub struct Job {
     progress: Progress,
     /// Whether the totals were printed by this execution.
     reported: bool,
-    /// Whether a fresh call was announced.
-    announced: bool,
 }
 
 impl Job {
@@ -75,7 +73,6 @@ impl Job {
             payloads: Payloads::new(options.plan.max_message as usize),
             progress,
             reported: false,
-            announced: false,
         }
     }
 
@@ -87,6 +84,8 @@ impl Job {
             let gib = (plan.calls(state.size) * state.size) as f64 / GIB as f64;
             console::line(&format!("*X* {}\t{}", state.size, gib / seconds));
             state.rounds_done += 1;
+            let bytes = plan.calls(state.size) * state.size;
+            self.progress.round(state.rounds_done, state.size, bytes);
         }
         if state.last_round || (plan.rounds > 0 && state.rounds_done == plan.rounds) {
             context.call_peer(SERVER, PRINT_TOTALS, &[]);
@@ -136,8 +135,7 @@ impl Job {
             }
             state.last_echoed = got;
         }
-        if !self.announced && !context.replaying() {
-            self.announced = true;
+        if self.progress.is_due() && !context.replaying() {
             self.progress.fresh(state.last_echoed, state.received);
         }
     }

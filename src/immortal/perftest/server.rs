@@ -31,8 +31,6 @@ pub struct Server {
     progress: Progress,
     /// Whether the totals were printed by this execution.
     reported: bool,
-    /// Whether a fresh call was announced.
-    announced: bool,
 }
 
 impl Server {
@@ -49,7 +47,6 @@ impl Server {
             },
             progress,
             reported: false,
-            announced: false,
         }
     }
 
@@ -73,8 +70,7 @@ impl Server {
                 context.call_peer(to, method, &[message]);
             }
         }
-        if !self.announced && !context.replaying() {
-            self.announced = true;
+        if self.progress.is_due() && !context.replaying() {
             self.progress
                 .fresh(state.last_calls.iter().sum(), state.received);
         }

@@ -11,6 +11,11 @@
 //! - `present` and `table` choose how objects are shown;
 //! - `status` says no in the real server's words.
 
+use serde_json::Value;
+
+use super::kinds::Resource;
+use super::store::Store;
+
 mod access;
 mod discovery;
 mod exec;
@@ -34,5 +39,24 @@ mod validate;
 mod watch;
 mod write;
 
+pub use route::VERSION;
 pub use server::{Server, ServerError};
 pub use tls::{Identity, IdentityError};
+
+/// Creates an object as a client would, with fields that the type does not
+/// have refused.
+///
+/// # Errors
+/// The sentence that a client would get.
+pub fn create(
+    store: &Store,
+    resource: Resource,
+    namespace: Option<&str>,
+    object: Value,
+) -> Result<(), String> {
+    let options = write::Options::strict();
+    match write::create(store, resource, namespace, object, &options) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.message),
+    }
+}

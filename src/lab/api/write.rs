@@ -12,6 +12,7 @@ use super::patch::Patch;
 use super::request::{self, Query};
 use super::status::ApiError;
 use super::{typed, validate};
+use crate::lab::controllers::garbage;
 use crate::lab::defaults;
 use crate::lab::kinds::Resource;
 use crate::lab::store::{Deleted, Deletion, Key, Store, StoreError};
@@ -57,6 +58,14 @@ impl Options {
             }
         };
         Ok(Self { fields, dry_run })
+    }
+
+    /// For objects of the lab's own: they are right or they are refused.
+    pub const fn strict() -> Self {
+        Self {
+            fields: FieldValidation::Strict,
+            dry_run: false,
+        }
     }
 
     /// The store to write to.
@@ -411,10 +420,12 @@ pub fn delete(
     options.dry_run |= request::lists(&body["dryRun"], "All");
     let store = options.store(store);
     if policy == "Orphan" {
+        // What would be refused must not have let go anything.
+        store.fork().delete(key, &how)?;
         let owner = store
             .get(key)
             .ok_or_else(|| StoreError::NotFound(key.clone()))?;
-        crate::lab::controllers::garbage::orphan(&store, &owner);
+        garbage::orphan(&store, &owner);
     }
     Ok(match store.delete(key, &how)? {
         Deleted::Gone(object) => (object, true),

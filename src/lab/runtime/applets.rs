@@ -123,9 +123,9 @@ fn parse_kill(arguments: &[Word]) -> Result<Applet, String> {
     let mut signal = Some(Signal::TERM);
     let mut targets = Vec::new();
     let mut named = false;
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let word = match argument {
+    let mut rest = arguments.iter();
+    while let Some(word) = rest.next() {
+        let word = match word {
             Word::PidsOf(names) => {
                 targets.extend(names.iter().cloned().map(Target::Named));
                 named = true;
@@ -135,7 +135,7 @@ fn parse_kill(arguments: &[Word]) -> Result<Applet, String> {
         };
         match word {
             "-l" | "-L" => return Ok(Applet::Signals),
-            "-s" | "-n" => match arguments.next() {
+            "-s" | "-n" => match rest.next() {
                 Some(Word::Plain(name)) => signal = parse_signal(name)?,
                 _ => return Err(format!("kill: {word} needs a signal")),
             },

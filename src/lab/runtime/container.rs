@@ -221,14 +221,15 @@ impl Container {
 
     /// Kills everything in the container and waits until it is gone.
     pub async fn kill(&self) -> Exit {
-        self.signal(Signal::KILL).await;
-        match tokio::time::timeout(KILL, self.wait()).await {
-            Ok(exit) => exit,
-            Err(_) => {
-                self.0.init.signal(Signal::KILL);
-                self.wait().await
-            }
+        let orderly = async {
+            self.signal(Signal::KILL).await;
+            self.wait().await
+        };
+        if let Ok(exit) = tokio::time::timeout(KILL, orderly).await {
+            return exit;
         }
+        self.0.init.signal(Signal::KILL);
+        self.wait().await
     }
 
     /// Starts a command beside the program.

@@ -94,13 +94,9 @@ fn silence() -> io::Result<()> {
 pub(super) fn run() -> u8 {
     // A lower priority than the lab's cannot be given back: that is no error.
     let _ = setpriority_process(None, NICE);
-    let lab = match take_control() {
-        Ok(lab) => lab,
-        Err(_) => return 1,
-    };
-    let boot = match wire::receive::<Boot>(&lab) {
-        Ok(Some((boot, _))) => boot,
-        Ok(None) | Err(_) => return 1,
+    let Ok(lab) = take_control() else { return 1 };
+    let Ok(Some((boot, _))) = wire::receive::<Boot>(&lab) else {
+        return 1;
     };
     match supervise(&lab, boot) {
         Ok(ending) => ending.code as u8,

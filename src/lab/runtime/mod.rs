@@ -47,6 +47,7 @@ mod wire;
 
 pub use container::{Container, ContainerSpec, Exit, StartError};
 pub use logs::ROTATE_AT;
+pub use procs::boot;
 pub use rootfs::Mount;
 pub use volumes::{SourceKind, prepare_source};
 pub use wire::Ending;

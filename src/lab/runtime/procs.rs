@@ -131,7 +131,7 @@ pub(super) fn descendants(root: i32, among: Vec<Process>) -> Vec<Process> {
 
 /// The machine's present boot: a pid and a time of birth mean nothing after
 /// another one.
-pub(super) fn boot() -> String {
+pub fn boot() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
 }

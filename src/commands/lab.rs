@@ -1,0 +1,124 @@
+//! `aks-tui lab`: the embedded cluster, in the foreground.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+/// A small Kubernetes on this machine, with real processes for pods.
+///
+/// Prints one line of JSON when it is ready, and stops everything on Ctrl-C.
+#[derive(Debug, Args)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub struct Lab {
+    /// Write the kubeconfig here instead of into the state directory
+    #[arg(long, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+    /// Keep the lab's state here; a lab that died goes on from it
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Listen on this port of 127.0.0.1; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    port: u16,
+    /// Start without perftest
+    #[arg(long)]
+    empty: bool,
+    /// Payload bytes of a round of perftest; suffixes KiB, MiB, GiB [default: 1GiB]
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_round: Option<String>,
+    /// Payload bytes that perftest's client sends a second at most [default: no limit]
+    #[arg(long, value_name = "BYTES")]
+    rate: Option<String>,
+    /// Leave the terminal's session: its end is not the lab's
+    #[arg(long, hide = true)]
+    own_session: bool,
+    /// Delay restarts as Kubernetes does (0, 10, 20 … 300 s), or never
+    #[arg(long, value_enum, default_value = "kubernetes")]
+    backoff: Backoff,
+    /// How pods are shut in [default: namespaces where the kernel allows them]
+    #[arg(long, value_enum)]
+    isolation: Option<Isolation>,
+    /// Once a cockpit has held the lab: stop when none comes back for so long
+    #[arg(long, value_name = "SECS", default_value_t = 600)]
+    linger: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Backoff {
+    Kubernetes,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Isolation {
+    Namespaces,
+    Group,
+}
+
+/// Runs the lab until it is told to stop.
+#[cfg(not(target_os = "linux"))]
+pub fn run(_lab: Lab) -> ExitCode {
+    eprintln!(
+        "error: the lab needs Linux; the cockpit works here with any cluster: aks-tui --kubeconfig FILE"
+    );
+    ExitCode::FAILURE
+}
+
+/// Runs the lab until it is told to stop.
+#[cfg(target_os = "linux")]
+pub fn run(lab: Lab) -> ExitCode {
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    use crate::lab::kubelet::BackoffMode;
+    use crate::lab::process::{self, Options};
+    use crate::lab::runtime;
+
+    if lab.own_session
+        && let Err(error) = rustix::process::setsid()
+    {
+        eprintln!("error: cannot leave the terminal's session: {error}");
+        return ExitCode::FAILURE;
+    }
+    let options = Options {
+        state: lab.state,
+        kubeconfig: lab.kubeconfig,
+        port: lab.port,
+        empty: lab.empty,
+        client_arguments: [
+            ("--bytes-per-round", lab.bytes_per_round),
+            ("--rate", lab.rate),
+        ]
+        .into_iter()
+        .filter_map(|(flag, value)| Some([flag.to_owned(), value?]))
+        .flatten()
+        .collect(),
+        backoff: match lab.backoff {
+            Backoff::Kubernetes => BackoffMode::Kubernetes,
+            Backoff::None => BackoffMode::None,
+        },
+        isolation: lab.isolation.map(|isolation| match isolation {
+            Isolation::Namespaces => runtime::Isolation::Namespaces,
+            Isolation::Group => runtime::Isolation::Group,
+        }),
+        linger: Duration::from_secs(lab.linger),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(process::run(options, |about| {
+            let mut out = std::io::stdout();
+            // Who does not listen does not need to know.
+            let _ = writeln!(out, "{about}").and_then(|()| out.flush());
+        })),
+        Err(error) => Err(process::LabError::System(error.to_string())),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! The node of the lab: it watches the pods in the store, runs their containers
+//! as processes, and writes down what happens to them.
+//!
+//! Everything is driven by changes: a pod that is created runs some
+//! milliseconds later, a process that is killed runs again as soon as the last
+//! of its container is gone. The only clocks are the ones that the real kubelet
+//! has, too: back-off, grace, heartbeat.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::kinds::Resource;
+use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError};
+use super::runtime::{self, Isolation, Runtime, RuntimeError};
+use super::store::{Change, Key, Store, Watch};
+
+mod addresses;
+mod backoff;
+mod env;
+mod events;
+mod images;
+mod machine;
+mod pod;
+mod run;
+mod scheduler;
+mod status;
+mod volumes;
+
+pub use backoff::BackoffMode;
+
+use addresses::{Addresses, Place};
+use events::Recorder;
+use machine::Machine;
+use pod::{Desired, Worker};
+
+/// Name of the only node.
+pub const NODE: &str = "lab-node-0";
+
+/// Annotation of the node: how pods are isolated.
+pub const ISOLATION_ANNOTATION: &str = "lab.aks-tui.dev/isolation";
+
+/// Annotation of the node: the back-off schedule.
+pub const BACKOFF_ANNOTATION: &str = "lab.aks-tui.dev/backoff";
+
+/// Annotation of the node: the run that this lab is.
+pub const RUN_ANNOTATION: &str = "lab.aks-tui.dev/run";
+
+/// Annotation of a pod, with a container's name behind it: the pid of the
+/// container's program on the machine, while it runs.
+pub const PID_ANNOTATION: &str = "lab.aks-tui.dev/pid-";
+
+/// Label that names the instance a deployment runs.
+const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+/// How often the node renews its lease; the real default.
+const LEASE_EVERY: Duration = Duration::from_secs(10);
+
+/// The node's status is renewed with every so many leases: five minutes, as
+/// the real kubelet does.
+const LEASES_PER_STATUS: u32 = 30;
+
+/// What a kubelet needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its directory: the node's disk, pods, logs, addresses.
+    pub state: PathBuf,
+    /// The executable of this program.
+    pub executable: PathBuf,
+    /// Name of this run of the lab.
+    pub run: String,
+    /// Isolation to use; none means the best that the kernel allows.
+    pub isolation: Option<Isolation>,
+    /// How restarts are delayed.
+    pub backoff: BackoffMode,
+    /// Version of Kubernetes that the lab speaks, for the node object.
+    pub version: String,
+}
+
+/// Why there is no kubelet.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeletError {
+    /// The process layer cannot be had.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// No block of addresses can be had.
+    #[error("no free block of loopback addresses for the pods: {0}")]
+    Addresses(std::io::Error),
+    /// The node object cannot be stored.
+    #[error("cannot register the node: {0}")]
+    Register(#[from] super::store::StoreError),
+}
+
+/// What all workers share.
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    runtime: Runtime,
+    state: PathBuf,
+    backoff: BackoffMode,
+    addresses: Addresses,
+    recorder: Recorder,
+    machine: Machine,
+}
+
+/// A worker and how to reach it.
+#[derive(Debug)]
+struct Post {
+    worker: Arc<Worker>,
+    desired: watch::Sender<Desired>,
+}
+
+type Posts = Mutex<HashMap<String, Post>>;
+
+/// The node. It runs until it is stopped.
+#[derive(Debug)]
+pub struct Kubelet {
+    shared: Arc<Shared>,
+    posts: Arc<Posts>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Kubelet {
+    /// Takes the state directory, ends what a dead lab left in it, registers
+    /// the node and begins to run the store's pods.
+    ///
+    /// # Errors
+    /// See [`KubeletError`].
+    pub async fn start(store: Store, config: Config) -> Result<Self, KubeletError> {
+        let runtime = Runtime::open(runtime::Config {
+            state: config.state.join("runtime"),
+            executable: config.executable,
+            run: config.run.clone(),
+            isolation: config.isolation,
+        })
+        .await?;
+        let addresses = Addresses::open(config.state.join("addresses.json"));
+        let addresses = addresses.map_err(KubeletError::Addresses)?;
+        let machine = Machine {
+            address: addresses.node().to_string(),
+            version: config.version,
+            annotations: vec![
+                (ISOLATION_ANNOTATION, runtime.isolation().to_string()),
+                (BACKOFF_ANNOTATION, config.backoff.as_str().to_owned()),
+                (RUN_ANNOTATION, config.run),
+            ],
+            state: config.state.clone(),
+        };
+        machine.register(&store)?;
+        let kubelet = Self {
+            shared: Arc::new(Shared {
+                recorder: Recorder::new(store.clone()),
+                store,
+                runtime,
+                state: config.state,
+                backoff: config.backoff,
+                addresses,
+                machine,
+            }),
+            posts: Arc::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        let follower = Follower {
+            shared: Arc::clone(&kubelet.shared),
+            posts: Arc::clone(&kubelet.posts),
+            tasks: kubelet.tasks.clone(),
+            stopping: kubelet.stopping.clone(),
+        };
+        let stopping = kubelet.stopping.clone();
+        kubelet.tasks.spawn(
+            stopping
+                .clone()
+                .run_until_cancelled_owned(follower.follow()),
+        );
+        let shared = Arc::clone(&kubelet.shared);
+        kubelet
+            .tasks
+            .spawn(stopping.run_until_cancelled_owned(beat(shared)));
+        Ok(kubelet)
+    }
+
+    /// The isolation of the pods.
+    pub fn isolation(&self) -> Isolation {
+        self.shared.runtime.isolation()
+    }
+
+    /// Why namespaces are not used although they were not declined.
+    pub fn fallback(&self) -> Option<&str> {
+        self.shared.runtime.fallback()
+    }
+
+    /// How many processes of a dead lab were ended at the start.
+    pub fn reaped(&self) -> usize {
+        self.shared.runtime.reaped()
+    }
+
+    /// Kills every process of every pod and waits until all are gone. The pods
+    /// stay in the store as they are: the next lab on it runs them again.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        for post in lock(&self.posts).values() {
+            post.desired.send_replace(Desired::Stop);
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.shared.runtime.stop().await;
+    }
+
+    fn worker(&self, uid: &str, container: &str) -> Result<Arc<Worker>, NodeError> {
+        let posts = lock(&self.posts);
+        let post = posts
+            .get(uid)
+            .ok_or_else(|| NodeError::NotFound(container.to_owned()));
+        post.map(|post| Arc::clone(&post.worker))
+    }
+}
+
+impl Node for Kubelet {
+    fn open_log(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        previous: bool,
+    ) -> Result<LogSource, NodeError> {
+        self.worker(pod_uid, container)?
+            .open_log(container, previous)
+    }
+
+    fn exec(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        request: ExecRequest,
+    ) -> BoxFuture<'_, Result<ExecSession, NodeError>> {
+        let worker = self.worker(pod_uid, container);
+        let container = container.to_owned();
+        Box::pin(async move { worker?.exec(&container, request).await })
+    }
+}
+
+fn lock(posts: &Posts) -> MutexGuard<'_, HashMap<String, Post>> {
+    posts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells the cluster, for ever, that the node is alive.
+async fn beat(shared: Arc<Shared>) {
+    let mut every = tokio::time::interval(LEASE_EVERY);
+    for count in 0_u32.. {
+        every.tick().await;
+        let mut beaten = Machine::renew(&shared.store);
+        if count % LEASES_PER_STATUS == LEASES_PER_STATUS - 1 {
+            beaten = beaten.and_then(|()| shared.machine.beat(&shared.store));
+        }
+        if let Err(error) = beaten {
+            tracing::warn!("the node cannot tell that it is alive: {error}");
+        }
+    }
+}
+
+/// Follows the store and keeps one worker a pod.
+struct Follower {
+    shared: Arc<Shared>,
+    posts: Arc<Posts>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Follower {
+    async fn follow(self) {
+        loop {
+            let mut watch = self.begin();
+            while let Ok(event) = watch.next().await {
+                match (event.key.resource, event.change) {
+                    (Resource::Pods, Change::Deleted) => self.gone(&event.object),
+                    (Resource::Pods, _) => self.pod(&event.object),
+                    (Resource::Nodes, _) => self.schedule_all(),
+                    (Resource::Deployments, Change::Added | Change::Deleted) => {
+                        for post in lock(&self.posts).values() {
+                            post.worker.write_hosts();
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            // It fell behind what the store remembers, and begins anew.
+        }
+    }
+
+    /// Looks at every pod, and watches from there.
+    fn begin(&self) -> Watch {
+        let kinds = [Resource::Pods, Resource::Nodes, Resource::Deployments];
+        let (objects, watch) = self.shared.store.list_and_watch(&kinds);
+        let pods: Vec<_> = objects
+            .iter()
+            .filter(|object| object["kind"] == "Pod")
+            .collect();
+        let present: HashSet<_> = pods.iter().map(|pod| uid(pod)).collect();
+        let gone: Vec<_> = {
+            let posts = lock(&self.posts);
+            posts
+                .keys()
+                .filter(|uid| !present.contains(uid.as_str()))
+                .cloned()
+                .collect()
+        };
+        for uid in gone {
+            self.leave(&uid);
+        }
+        for pod in pods {
+            self.pod(pod);
+        }
+        watch
+    }
+
+    fn schedule_all(&self) {
+        for pod in self.shared.store.list(Resource::Pods, None).items {
+            if pod["spec"]["nodeName"].is_null() {
+                scheduler::schedule(&self.shared.store, &self.shared.recorder, &pod);
+            }
+        }
+    }
+
+    fn gone(&self, pod: &Value) {
+        self.leave(uid(pod));
+    }
+
+    fn leave(&self, uid: &str) {
+        self.shared.addresses.leave(uid);
+        if let Some(post) = lock(&self.posts).get(uid) {
+            post.desired.send_replace(Desired::Gone);
+        }
+    }
+
+    fn pod(&self, pod: &Arc<Value>) {
+        match pod["spec"]["nodeName"].as_str() {
+            None | Some("") => scheduler::schedule(&self.shared.store, &self.shared.recorder, pod),
+            Some(NODE) => self.run(pod),
+            Some(_) => {}
+        }
+    }
+
+    fn run(&self, pod: &Value) {
+        let desired = if pod["metadata"]["deletionTimestamp"].is_null() {
+            Desired::Run
+        } else {
+            let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64();
+            Desired::End {
+                grace: Duration::from_secs(grace.unwrap_or(30)),
+            }
+        };
+        let uid = uid(pod);
+        if let Some(post) = lock(&self.posts).get(uid) {
+            post.desired.send_if_modified(|now| {
+                let changed = now.may_become(desired);
+                if changed {
+                    *now = desired;
+                }
+                changed
+            });
+            return;
+        }
+        let parsed = match serde_json::from_value::<Pod>(pod.clone()) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                tracing::warn!("{} is no pod: {error}", Key::of(Resource::Pods, pod));
+                return;
+            }
+        };
+        let group = self.shared.group(&parsed);
+        let address = pod["status"]["podIP"].as_str();
+        let place = self.shared.addresses.settle(uid, &group, address);
+        let (sender, receiver) = watch::channel(desired);
+        let shared = Arc::clone(&self.shared);
+        let worker = Arc::new(Worker::new(shared, parsed, place, receiver));
+        let post = Post {
+            worker: Arc::clone(&worker),
+            desired: sender,
+        };
+        {
+            let mut posts = lock(&self.posts);
+            // Looked at under the lock: whoever stops tells all posts after this.
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            posts.insert(uid.to_owned(), post);
+        }
+        let (posts, uid) = (Arc::clone(&self.posts), uid.to_owned());
+        self.tasks.spawn(async move {
+            worker.run().await;
+            lock(&posts).remove(&uid);
+        });
+    }
+}
+
+fn uid(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
+impl Shared {
+    /// The replicas that a pod is one of: its deployment's, its owner's, or
+    /// itself alone.
+    fn group(&self, pod: &Pod) -> String {
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let owner = pod.metadata.owner_references.iter().flatten();
+        let owner = owner
+            .into_iter()
+            .find(|owner| owner.controller == Some(true));
+        let Some(owner) = owner else {
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            return format!("{namespace}/pod/{name}");
+        };
+        let set = Key::new(Resource::ReplicaSets, &namespace, &owner.name);
+        let set = (owner.kind == "ReplicaSet")
+            .then(|| self.store.get(&set))
+            .flatten();
+        let owners = set
+            .as_ref()
+            .and_then(|set| set["metadata"]["ownerReferences"].as_array());
+        let deployment = owners.into_iter().flatten().find_map(|owner| {
+            (owner["kind"] == "Deployment")
+                .then(|| owner["name"].as_str())
+                .flatten()
+        });
+        match deployment {
+            Some(deployment) => deployment_group(&namespace, deployment),
+            None => format!("{namespace}/{}/{}", owner.kind, owner.name),
+        }
+    }
+
+    /// Every instance of a namespace: its names and its address.
+    fn instances(&self, namespace: &str) -> Vec<(Vec<String>, String)> {
+        let deployments = self
+            .store
+            .list(Resource::Deployments, Some(namespace))
+            .items;
+        let instance = |deployment: &Value| {
+            let name = deployment["metadata"]["name"].as_str()?;
+            let labels = [
+                &deployment["metadata"]["labels"],
+                &deployment["spec"]["template"]["metadata"]["labels"],
+            ];
+            let instance = labels
+                .iter()
+                .find_map(|labels| labels[INSTANCE_LABEL].as_str());
+            let place = Place {
+                group: deployment_group(namespace, name),
+                index: 0,
+            };
+            let address = self.addresses.of(&place)?;
+            let mut names: Vec<_> = instance.into_iter().map(str::to_owned).collect();
+            names.push(name.to_owned());
+            names.dedup();
+            Some((names, address.to_string()))
+        };
+        deployments.iter().filter_map(|it| instance(it)).collect()
+    }
+
+    /// The variables that tell the instances' addresses.
+    fn services(&self, namespace: &str) -> Vec<(String, String)> {
+        self.instances(namespace)
+            .into_iter()
+            .filter_map(|(names, address)| Some((env::service_variable(names.first()?), address)))
+            .collect()
+    }
+}
+
+fn deployment_group(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}

@@ -1,0 +1,483 @@
+//! One pod on the node, from its arrival to its last process.
+//!
+//! A worker is a task. It settles the pod at its address, makes its volumes,
+//! runs its containers, each in its own loop, and writes down what happens to
+//! them. What is to become of the pod comes from outside, as [`Desired`].
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod, PodStatus};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::Shared;
+use super::addresses::Place;
+use super::events::{Happening, Kind, Subject};
+use super::status::{self, Ended, Facts, State, Unit};
+use crate::lab::kinds::Resource;
+use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
+use crate::lab::runtime::{Container, logs};
+use crate::lab::store::{Key, StoreError};
+
+/// What is to become of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Desired {
+    /// It runs.
+    Run,
+    /// It ends, with so much time for its processes to do so by themselves.
+    End { grace: Duration },
+    /// The cluster has it no longer: its processes are killed.
+    Gone,
+    /// The lab stops: its processes are killed, and nobody is told.
+    Stop,
+}
+
+impl Desired {
+    /// Whether news may change it: what is to end is never to run again, and
+    /// what is gone or stopped stays so.
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Run => next != Self::Run,
+            Self::End { .. } => next != Self::Run && next != self,
+            Self::Gone | Self::Stop => false,
+        }
+    }
+}
+
+/// The executions of one container.
+#[derive(Debug, Default)]
+struct Executions {
+    /// Number of the newest one, from 0.
+    newest: Option<u32>,
+    /// The newest one, if this lab started it.
+    container: Option<Container>,
+}
+
+/// A pod on this node.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pod: Pod,
+    pub(super) subject: Subject,
+    key: Key,
+    place: Place,
+    address: OnceLock<String>,
+    pub(super) desired: watch::Receiver<Desired>,
+    started: Timestamp,
+    units: Mutex<Vec<Unit>>,
+    executions: Mutex<HashMap<String, Executions>>,
+}
+
+impl Worker {
+    /// A worker for a pod that is bound to the node and has settled at `place`.
+    pub fn new(
+        shared: Arc<Shared>,
+        pod: Pod,
+        place: Place,
+        desired: watch::Receiver<Desired>,
+    ) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let subject = Subject {
+            namespace: text(&pod.metadata.namespace),
+            name: text(&pod.metadata.name),
+            uid: text(&pod.metadata.uid),
+        };
+        let (units, executions) = arrive(&pod);
+        Self {
+            key: Key::new(Resource::Pods, &subject.namespace, &subject.name),
+            place,
+            address: OnceLock::new(),
+            desired,
+            started: Timestamp::now(),
+            units: Mutex::new(units),
+            executions: Mutex::new(executions),
+            subject,
+            pod,
+            shared,
+        }
+    }
+
+    /// Runs the pod until nothing of it is left.
+    pub async fn run(&self) {
+        let mut door = None;
+        if !self.is_over() {
+            self.publish();
+            tokio::select! {
+                entered = self.shared.addresses.enter(&self.place) => door = Some(entered),
+                () = self.ending() => {}
+            }
+        }
+        if door.is_some() {
+            match self.shared.addresses.of(&self.place) {
+                Some(address) => {
+                    // It is set only here.
+                    let _ = self.address.set(address.to_string());
+                    self.run_containers().await;
+                }
+                None => {
+                    let message = "the lab has no address left for another pod";
+                    self.record(None, Kind::Warning, "FailedCreatePodSandBox", message);
+                }
+            }
+        }
+        self.ending().await;
+        let desired = *self.desired.borrow();
+        if desired == Desired::Stop {
+            return;
+        }
+        if let Desired::End { .. } = desired {
+            self.publish();
+            let removed = Some(self.subject.uid.as_str());
+            self.shared.store.remove(&self.key, removed);
+        }
+        // What stays is removed with the state directory.
+        let _ = fs::remove_dir_all(self.directory());
+        drop(door);
+    }
+
+    async fn run_containers(&self) {
+        self.write_hosts();
+        let Some(spec) = &self.pod.spec else { return };
+        for (index, container) in spec.init_containers.iter().flatten().enumerate() {
+            if !self.run_unit(index, container).await {
+                return;
+            }
+        }
+        let first = spec.init_containers.as_ref().map_or(0, Vec::len);
+        let loops = spec.containers.iter().enumerate();
+        let loops = loops.map(|(index, container)| self.run_unit(first + index, container));
+        join_all(loops).await;
+    }
+
+    /// Whether it had ended for good before this lab started.
+    fn is_over(&self) -> bool {
+        let phase = self.pod.status.as_ref().and_then(|it| it.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
+    }
+
+    /// Returns when the pod is to end, in whatever way.
+    pub async fn ending(&self) {
+        let mut desired = self.desired.clone();
+        // The sender lives as long as the kubelet; without one there is nobody
+        // left to run pods for.
+        let _ = desired.wait_for(|desired| *desired != Desired::Run).await;
+    }
+
+    /// Waits; says whether the pod is still to run then.
+    pub async fn pause(&self, delay: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => true,
+            () = self.ending() => false,
+        }
+    }
+
+    /// The pod's own directory.
+    pub fn directory(&self) -> PathBuf {
+        self.shared.state.join("pods").join(&self.subject.uid)
+    }
+
+    /// Directory of a container's logs.
+    pub fn log_directory(&self, container: &str) -> PathBuf {
+        self.directory().join("logs").join(container)
+    }
+
+    /// Its address; empty before it has one.
+    pub fn address(&self) -> &str {
+        self.address.get().map_or("", String::as_str)
+    }
+
+    /// The pod's `/etc/hosts` on the machine.
+    pub fn hosts(&self) -> PathBuf {
+        self.directory().join("etc-hosts")
+    }
+
+    /// Writes the names of the pod and of all instances. In place, because a
+    /// running container has the very file mounted.
+    pub fn write_hosts(&self) {
+        if self.address().is_empty() {
+            return;
+        }
+        let mut hosts = format!(
+            "# Managed by the lab's kubelet.\n127.0.0.1\tlocalhost\n::1\tlocalhost\n{}\t{}\n",
+            self.address(),
+            self.subject.name
+        );
+        for (names, address) in self.shared.instances(&self.subject.namespace) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(hosts, "{address}\t{}", names.join(" "));
+        }
+        let written =
+            fs::create_dir_all(self.directory()).and_then(|()| fs::write(self.hosts(), hosts));
+        if let Err(error) = written {
+            tracing::warn!("cannot write {}: {error}", self.hosts().display());
+        }
+    }
+
+    pub fn unit(&self, index: usize) -> Unit {
+        self.units()[index].clone()
+    }
+
+    /// Changes a container's account and tells the cluster.
+    pub fn change(&self, index: usize, change: impl FnOnce(&mut Unit)) {
+        change(&mut self.units()[index]);
+        self.publish();
+    }
+
+    /// Notes the newest execution of a container.
+    pub fn executes(&self, name: &str, execution: u32, container: Option<Container>) {
+        let mut executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        executions.insert(
+            name.to_owned(),
+            Executions {
+                newest: Some(execution),
+                container,
+            },
+        );
+    }
+
+    fn units(&self) -> MutexGuard<'_, Vec<Unit>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records an event about the pod or one of its containers.
+    pub fn record(&self, container: Option<&str>, kind: Kind, reason: &'static str, text: &str) {
+        self.shared.recorder.record(&Happening {
+            component: "kubelet",
+            subject: &self.subject,
+            container,
+            kind,
+            reason,
+            message: text.to_owned(),
+        });
+    }
+
+    /// Writes the pod's status to the store, unless the cluster has it no more.
+    pub fn publish(&self) {
+        if matches!(*self.desired.borrow(), Desired::Stop) {
+            return;
+        }
+        let units = self.units();
+        let written = self
+            .shared
+            .store
+            .update_with::<StoreError>(&self.key, |pod| {
+                if pod["metadata"]["uid"] != self.subject.uid.as_str() {
+                    return Err(StoreError::Modified(self.key.clone()));
+                }
+                self.write_status(pod, &units);
+                Ok(())
+            });
+        if let Err(error @ StoreError::Precondition(..)) = written {
+            tracing::debug!("the status of {} is not written: {error}", self.key);
+        }
+    }
+
+    fn write_status(&self, pod: &mut Value, units: &[Unit]) {
+        let before = PodStatus::deserialize_from(&pod["status"]);
+        let policy = self
+            .pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.restart_policy.as_deref());
+        let status = status::status(&Facts {
+            units,
+            restart_policy: policy.unwrap_or("Always"),
+            pod_ip: self.address.get().cloned(),
+            host_ip: self.shared.machine.address.clone(),
+            started: self.started,
+            now: Timestamp::now(),
+            before: &before,
+        });
+        pod["status"] = json!(status);
+        for unit in units {
+            self.write_pid(pod, unit);
+        }
+    }
+
+    /// Tells the program's pid on the machine, which inside the pod is another.
+    fn write_pid(&self, pod: &mut Value, unit: &Unit) {
+        let name = format!("{}{}", super::PID_ANNOTATION, unit.name);
+        let executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let container = executions
+            .get(&unit.name)
+            .and_then(|it| it.container.as_ref());
+        let pid = container.and_then(Container::pid);
+        match pid.filter(|_| matches!(unit.state, State::Running { .. })) {
+            Some(pid) => pod["metadata"]["annotations"][name] = json!(pid.to_string()),
+            None => {
+                if let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() {
+                    annotations.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// The log of a container's newest execution, or of the one before.
+    pub fn open_log(&self, name: &str, previous: bool) -> Result<LogSource, NodeError> {
+        let reason = match self.units().iter().find(|unit| unit.name == name) {
+            None => return Err(NodeError::NotFound(name.to_owned())),
+            Some(unit) => match &unit.state {
+                State::Waiting { reason, .. } => reason.clone(),
+                _ => "ContainerCreating".to_owned(),
+            },
+        };
+        let executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = executions.get(name);
+        let Some(newest) = known.and_then(|it| it.newest) else {
+            return Err(NodeError::NotStarted(reason));
+        };
+        let directory = self.log_directory(name);
+        if previous {
+            return newest
+                .checked_sub(1)
+                .and_then(|before| logs::past(&directory, before))
+                .ok_or_else(|| NodeError::NoPrevious(name.to_owned()));
+        }
+        match known.and_then(|it| it.container.as_ref()) {
+            Some(container) => Ok(container.log()),
+            None => logs::past(&directory, newest).ok_or(NodeError::NotStarted(reason)),
+        }
+    }
+
+    /// Starts a command in a running container.
+    pub async fn exec(&self, name: &str, request: ExecRequest) -> Result<ExecSession, NodeError> {
+        let container = {
+            let executions = self
+                .executions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            executions.get(name).and_then(|it| it.container.clone())
+        };
+        match container {
+            Some(container) => container.exec(request).await,
+            None => Err(NodeError::NotFound(name.to_owned())),
+        }
+    }
+}
+
+trait DeserializeFrom: Default {
+    fn deserialize_from(value: &Value) -> Self;
+}
+
+impl DeserializeFrom for PodStatus {
+    fn deserialize_from(value: &Value) -> Self {
+        serde::Deserialize::deserialize(value).unwrap_or_default()
+    }
+}
+
+/// The containers of a pod as it arrives: new, or with the past that an earlier
+/// life of the lab has written down.
+fn arrive(pod: &Pod) -> (Vec<Unit>, HashMap<String, Executions>) {
+    let Some(spec) = &pod.spec else {
+        return (Vec::new(), HashMap::new());
+    };
+    let init = spec.init_containers.iter().flatten().map(|it| (true, it));
+    let main = spec.containers.iter().map(|it| (false, it));
+    let waits_for_init = spec
+        .init_containers
+        .as_ref()
+        .is_some_and(|it| !it.is_empty());
+    let mut executions = HashMap::new();
+    let units = init
+        .chain(main)
+        .map(|(init, container)| {
+            let mut unit = new_unit(container, init);
+            if !init && waits_for_init {
+                unit.state = State::waiting("PodInitializing");
+            }
+            if remember(pod, &mut unit) {
+                let past = Executions {
+                    newest: Some(unit.restarts),
+                    container: None,
+                };
+                executions.insert(unit.name.clone(), past);
+            }
+            unit
+        })
+        .collect();
+    (units, executions)
+}
+
+fn new_unit(container: &ContainerSpec, init: bool) -> Unit {
+    let image = container.image.clone().unwrap_or_default();
+    Unit {
+        name: container.name.clone(),
+        image_id: String::new(),
+        image,
+        init,
+        restarts: 0,
+        state: State::waiting("ContainerCreating"),
+        last: None,
+        id: String::new(),
+    }
+}
+
+/// Fills in what the status says of earlier executions; says whether there
+/// were any.
+fn remember(pod: &Pod, unit: &mut Unit) -> bool {
+    let status = pod.status.as_ref();
+    let statuses = status.and_then(|it| {
+        if unit.init {
+            it.init_container_statuses.as_ref()
+        } else {
+            it.container_statuses.as_ref()
+        }
+    });
+    let mut statuses = statuses.into_iter().flatten();
+    let Some(before) = statuses.find(|it| it.name == unit.name) else {
+        return false;
+    };
+    let id = before.container_id.clone().unwrap_or_default();
+    let id = id.trim_start_matches("lab://").to_owned();
+    if id.is_empty() {
+        return false;
+    }
+    unit.restarts = before.restart_count.max(0) as u32;
+    unit.image_id.clone_from(&before.image_id);
+    let state = before.state.clone().unwrap_or_default();
+    let last = before.last_state.clone().unwrap_or_default();
+    if let Some(running) = state.running {
+        // What became of it nobody saw: the real kubelet says so, too.
+        unit.last = Some(Ended {
+            code: 255,
+            signal: None,
+            reason: "Unknown",
+            message: "the lab that ran it has ended".into(),
+            started: running.started_at.map(|time| time.0),
+            finished: Some(Timestamp::now()),
+            id: id.clone(),
+        });
+    } else if let Some(ended) = state.terminated.or(last.terminated) {
+        unit.last = Some(Ended {
+            code: ended.exit_code,
+            signal: ended.signal,
+            reason: if ended.exit_code == 0 {
+                "Completed"
+            } else {
+                "Error"
+            },
+            message: ended.message.unwrap_or_default(),
+            started: ended.started_at.map(|time| time.0),
+            finished: ended.finished_at.map(|time| time.0),
+            id: id.clone(),
+        });
+    }
+    unit.id = id;
+    true
+}

@@ -1,0 +1,407 @@
+//! The loop of one container: start, watch, decide, wait, start again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Container as ContainerSpec;
+use rustix::process::Signal;
+
+use super::backoff::{self, Backoff, BackoffMode};
+use super::env::{self, Surroundings};
+use super::events::Kind;
+use super::images::{self, Image};
+use super::pod::{Desired, Worker};
+use super::status::{Ended, State};
+use super::volumes::{self, Disks};
+use crate::lab::runtime::{self, Container, Exit, Isolation, StartError, logs};
+
+/// What has become of an attempt to start a container.
+enum Start {
+    Running(Container),
+    /// The program cannot be executed: it counts as an execution that failed.
+    Refused(String),
+    /// Something is missing that may come: tried again after a while.
+    Later,
+    /// The pod ends.
+    Ending,
+}
+
+impl Worker {
+    /// Runs a container until it is not to run any more; says whether it ended
+    /// well.
+    pub(super) async fn run_unit(&self, index: usize, spec: &ContainerSpec) -> bool {
+        if let Some(well) = self.done_before(index) {
+            return well;
+        }
+        let mut backoff = Backoff::new(self.shared.backoff);
+        let mut retry = Backoff::new(BackoffMode::Kubernetes);
+        // The real kubelet, too, waits before it tries again what failed.
+        retry.after(Duration::ZERO);
+        loop {
+            if *self.desired.borrow() != Desired::Run {
+                return false;
+            }
+            let began = Timestamp::now();
+            let ended = match self.start(index, spec, &mut retry).await {
+                Start::Ending => return false,
+                Start::Later => {
+                    if !self.pause(retry.after(Duration::ZERO)).await {
+                        return false;
+                    }
+                    continue;
+                }
+                Start::Refused(reason) => refused(began, reason),
+                Start::Running(container) => {
+                    let exit = self.see_through(index, &container).await;
+                    ended(&container, exit)
+                }
+            };
+            let ran = Timestamp::now().duration_since(ended.started.unwrap_or(began));
+            let ran = ran.unsigned_abs();
+            let well = ended.code == 0;
+            self.change(index, |unit| unit.state = State::Ended(ended));
+            if *self.desired.borrow() != Desired::Run || !self.restarts(index, well) {
+                return well;
+            }
+            let delay = backoff.after(ran);
+            if !delay.is_zero() && !self.wait_out(index, delay).await {
+                return false;
+            }
+        }
+    }
+
+    /// What an earlier lab has already run to its end, if it needs no more.
+    fn done_before(&self, index: usize) -> Option<bool> {
+        let unit = self.unit(index);
+        let last = unit.last.clone().filter(|last| last.reason != "Unknown")?;
+        let well = last.code == 0;
+        if self.restarts(index, well) {
+            return None;
+        }
+        self.change(index, |unit| {
+            unit.last = None;
+            unit.state = State::Ended(last);
+        });
+        Some(well)
+    }
+
+    /// Whether the pod's policy starts a container again.
+    fn restarts(&self, index: usize, well: bool) -> bool {
+        let spec = self.pod.spec.as_ref();
+        let policy = spec.and_then(|spec| spec.restart_policy.as_deref());
+        match policy.unwrap_or("Always") {
+            "Never" => false,
+            "OnFailure" => !well,
+            _ => !(self.unit(index).init && well),
+        }
+    }
+
+    /// Watches a running container to its end, and brings the end about when
+    /// the pod is to end.
+    async fn see_through(&self, index: usize, container: &Container) -> Exit {
+        tokio::select! {
+            exit = container.wait() => return exit,
+            () = self.ending() => {}
+        }
+        let name = self.unit(index).name;
+        let mut desired = self.desired.clone();
+        if *desired.borrow() != Desired::Stop {
+            let message = format!("Stopping container {name}");
+            self.record(Some(&name), Kind::Normal, "Killing", &message);
+        }
+        let asked = tokio::time::Instant::now();
+        if matches!(*desired.borrow(), Desired::End { .. }) {
+            container.signal(Signal::TERM).await;
+        }
+        loop {
+            // Deleting a second time may shorten the grace.
+            let Desired::End { grace } = *desired.borrow_and_update() else {
+                return container.kill().await;
+            };
+            tokio::select! {
+                exit = container.wait() => return exit,
+                () = tokio::time::sleep_until(asked + grace) => return container.kill().await,
+                changed = desired.changed() => if changed.is_err() {
+                    return container.kill().await;
+                },
+            }
+        }
+    }
+
+    /// Sits a back-off out; says whether the container is to start then.
+    async fn wait_out(&self, index: usize, delay: Duration) -> bool {
+        let unit = self.unit(index);
+        let (name, pod) = (&unit.name, &self.subject.name);
+        let id = format!("{pod}_{}({})", self.subject.namespace, self.subject.uid);
+        let mut message = format!(
+            "back-off {} restarting failed container={name} pod={id}",
+            backoff::print(delay)
+        );
+        if self.shared.backoff == BackoffMode::None {
+            message.push_str(": it ends as soon as it starts, and would do so in a hot loop");
+        }
+        self.change(index, |unit| {
+            let waiting = State::Waiting {
+                reason: "CrashLoopBackOff".into(),
+                message,
+            };
+            if let State::Ended(ended) = std::mem::replace(&mut unit.state, waiting) {
+                unit.last = Some(ended);
+            }
+        });
+        let text = format!("Back-off restarting failed container {name} in pod {id}");
+        self.record(Some(name), Kind::Warning, "BackOff", &text);
+        self.pause(delay).await
+    }
+
+    async fn start(&self, index: usize, spec: &ContainerSpec, retry: &mut Backoff) -> Start {
+        let Some(image) = self.pull(index, retry).await else {
+            return Start::Ending;
+        };
+        let name = spec.name.as_str();
+        let prepared = match self.prepare(spec, &image, index) {
+            Ok(prepared) => prepared,
+            Err(obstacle) => {
+                let Obstacle {
+                    reason,
+                    event,
+                    text,
+                } = obstacle;
+                self.record(Some(name), Kind::Warning, event, &text);
+                self.change(index, |unit| {
+                    let waiting = State::Waiting {
+                        reason: reason.into(),
+                        message: text,
+                    };
+                    if let State::Ended(ended) = std::mem::replace(&mut unit.state, waiting) {
+                        unit.last = Some(ended);
+                    }
+                });
+                return Start::Later;
+            }
+        };
+        let execution = prepared.execution;
+        // The newest one and the one before are kept.
+        if let Some(old) = execution.checked_sub(2) {
+            logs::forget(&self.log_directory(name), old);
+        }
+        let created = format!("Created container: {name}");
+        self.record(Some(name), Kind::Normal, "Created", &created);
+        match self.shared.runtime.start(prepared).await {
+            Ok(container) => {
+                self.executes(name, execution, Some(container.clone()));
+                self.began(
+                    index,
+                    execution,
+                    container.id(),
+                    State::Running {
+                        since: container.started_at(),
+                    },
+                );
+                let started = format!("Started container {name}");
+                self.record(Some(name), Kind::Normal, "Started", &started);
+                Start::Running(container)
+            }
+            Err(StartError::Refused(reason)) => {
+                self.executes(name, execution, None);
+                self.began(index, execution, "", State::waiting("RunContainerError"));
+                self.record(
+                    Some(name),
+                    Kind::Warning,
+                    "Failed",
+                    &format!("Error: {reason}"),
+                );
+                Start::Refused(reason)
+            }
+            Err(StartError::Lab(error)) => {
+                let text = format!("Error: {error}");
+                self.record(Some(name), Kind::Warning, "Failed", &text);
+                self.change(index, |unit| {
+                    unit.state = State::Waiting {
+                        reason: "CreateContainerError".into(),
+                        message: error.to_string(),
+                    };
+                });
+                Start::Later
+            }
+        }
+    }
+
+    /// Notes that an execution began: the one before becomes the last.
+    fn began(&self, index: usize, execution: u32, id: &str, state: State) {
+        self.change(index, |unit| {
+            if let State::Ended(ended) = std::mem::replace(&mut unit.state, state) {
+                unit.last = Some(ended);
+            }
+            unit.restarts = execution;
+            id.clone_into(&mut unit.id);
+        });
+    }
+
+    /// Finds the image, or waits as a node does that cannot pull it; none when
+    /// the pod ends.
+    async fn pull(&self, index: usize, retry: &mut Backoff) -> Option<Image> {
+        let unit = self.unit(index);
+        let (name, reference) = (unit.name.as_str(), unit.image.as_str());
+        if let Some(image) = images::find(reference) {
+            let text = format!("Container image {reference:?} already present on machine");
+            self.record(Some(name), Kind::Normal, "Pulled", &text);
+            let id = format!("lab://{}", image.name);
+            self.change(index, |unit| unit.image_id = id);
+            return Some(image);
+        }
+        loop {
+            let why = images::missing(reference);
+            let event = |kind, reason, text: &str| self.record(Some(name), kind, reason, text);
+            event(
+                Kind::Normal,
+                "Pulling",
+                &format!("Pulling image {reference:?}"),
+            );
+            event(
+                Kind::Warning,
+                "Failed",
+                &format!("Failed to pull image {reference:?}: {why}"),
+            );
+            event(Kind::Warning, "Failed", "Error: ErrImagePull");
+            let wait = |reason: &str, message: String| {
+                self.change(index, |unit| {
+                    unit.state = State::Waiting {
+                        reason: reason.into(),
+                        message,
+                    };
+                });
+            };
+            wait("ErrImagePull", why.clone());
+            event(
+                Kind::Normal,
+                "BackOff",
+                &format!("Back-off pulling image {reference:?}"),
+            );
+            event(Kind::Warning, "Failed", "Error: ImagePullBackOff");
+            let message = format!("Back-off pulling image {reference:?}: ErrImagePull: {why}");
+            wait("ImagePullBackOff", message);
+            if !self.pause(retry.after(Duration::ZERO)).await {
+                return None;
+            }
+        }
+    }
+
+    /// Everything the runtime needs to know.
+    fn prepare(
+        &self,
+        spec: &ContainerSpec,
+        image: &Image,
+        index: usize,
+    ) -> Result<runtime::ContainerSpec, Obstacle> {
+        let around = Surroundings {
+            pod_ip: self.address().to_owned(),
+            host_ip: self.shared.machine.address.clone(),
+            services: self.shared.services(&self.subject.namespace),
+        };
+        let mut env =
+            env::environment(&self.pod, spec, &around).map_err(|why| Obstacle::config(&why))?;
+        let mut argv =
+            env::command_line(spec, image, &env).map_err(|why| Obstacle::create(&why))?;
+        let disks = Disks {
+            node: self.shared.state.join("disk"),
+            pod: self.directory(),
+        };
+        let mut mounts = volumes::mounts(&self.pod, spec, &disks).map_err(Obstacle::mount)?;
+        let mut cwd = spec.working_dir.clone().unwrap_or_else(|| "/".into());
+        if self.shared.runtime.isolation() == Isolation::Group {
+            for word in argv
+                .iter_mut()
+                .chain(env.iter_mut().map(|(_, value)| value))
+            {
+                *word = volumes::rewrite(word, &mounts);
+            }
+            cwd = volumes::rewrite(&cwd, &mounts);
+            mounts.clear();
+        }
+        let unit = self.unit(index);
+        let fresh = unit.id.is_empty() && unit.last.is_none() && unit.state.is_waiting();
+        Ok(runtime::ContainerSpec {
+            name: spec.name.clone(),
+            argv,
+            env,
+            cwd,
+            hostname: self.subject.name.clone(),
+            hosts: Some(self.hosts()),
+            links: image.links.iter().map(|link| (*link).to_owned()).collect(),
+            mounts,
+            log_directory: self.log_directory(&spec.name),
+            execution: if fresh { 0 } else { unit.restarts + 1 },
+        })
+    }
+}
+
+impl State {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting { .. })
+    }
+}
+
+/// What keeps a container from being started at all.
+struct Obstacle {
+    /// Reason of its waiting state.
+    reason: &'static str,
+    /// Reason of the event.
+    event: &'static str,
+    text: String,
+}
+
+impl Obstacle {
+    fn config(why: &str) -> Self {
+        Self {
+            reason: "CreateContainerConfigError",
+            event: "Failed",
+            text: format!("Error: {why}"),
+        }
+    }
+
+    fn create(why: &str) -> Self {
+        Self {
+            reason: "CreateContainerError",
+            event: "Failed",
+            text: format!("Error: {why}"),
+        }
+    }
+
+    fn mount(why: String) -> Self {
+        Self {
+            reason: "ContainerCreating",
+            event: "FailedMount",
+            text: why,
+        }
+    }
+}
+
+fn refused(began: Timestamp, message: String) -> Ended {
+    Ended {
+        // What container runtimes answer when the program never ran.
+        code: 128,
+        signal: None,
+        reason: "StartError",
+        message,
+        started: None,
+        finished: Some(began),
+        id: String::new(),
+    }
+}
+
+fn ended(container: &Container, exit: Exit) -> Ended {
+    Ended {
+        code: exit.ending.code,
+        signal: exit.ending.signal,
+        reason: if exit.ending.code == 0 {
+            "Completed"
+        } else {
+            "Error"
+        },
+        message: String::new(),
+        started: Some(container.started_at()),
+        finished: Some(exit.at),
+        id: container.id().to_owned(),
+    }
+}

@@ -1,0 +1,414 @@
+//! The status of a pod: a pure function of what its containers do, in the
+//! shape and the words of the real kubelet.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, HostIP, PodCondition, PodIP, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// One container of a pod, as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Unit {
+    pub name: String,
+    pub image: String,
+    pub image_id: String,
+    pub init: bool,
+    /// Executions before the present one.
+    pub restarts: u32,
+    pub state: State,
+    pub last: Option<Ended>,
+    /// Name of the newest execution.
+    pub id: String,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum State {
+    Waiting { reason: String, message: String },
+    Running { since: Timestamp },
+    Ended(Ended),
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ended {
+    pub code: i32,
+    pub signal: Option<i32>,
+    pub reason: &'static str,
+    pub message: String,
+    pub started: Option<Timestamp>,
+    pub finished: Option<Timestamp>,
+    pub id: String,
+}
+
+impl State {
+    pub fn waiting(reason: &str) -> Self {
+        Self::Waiting {
+            reason: reason.to_owned(),
+            message: String::new(),
+        }
+    }
+}
+
+impl Unit {
+    fn running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(&self.state, State::Ended(ended) if ended.code == 0)
+    }
+
+    /// Ready: a main container that runs, an init container that is done.
+    fn ready(&self) -> bool {
+        if self.init {
+            self.succeeded()
+        } else {
+            self.running()
+        }
+    }
+
+    fn status(&self) -> ContainerStatus {
+        ContainerStatus {
+            name: self.name.clone(),
+            image: self.image.clone(),
+            image_id: self.image_id.clone(),
+            container_id: (!self.id.is_empty()).then(|| uri(&self.id)),
+            ready: self.ready(),
+            started: Some(self.running()),
+            restart_count: self.restarts as i32,
+            state: Some(self.state.to_kubernetes()),
+            last_state: Some(self.last.as_ref().map(terminated).unwrap_or_default()),
+            ..ContainerStatus::default()
+        }
+    }
+}
+
+fn uri(id: &str) -> String {
+    format!("lab://{id}")
+}
+
+impl State {
+    fn to_kubernetes(&self) -> ContainerState {
+        let text = |text: &String| (!text.is_empty()).then(|| text.clone());
+        match self {
+            Self::Waiting { reason, message } => ContainerState {
+                waiting: Some(ContainerStateWaiting {
+                    reason: text(reason),
+                    message: text(message),
+                }),
+                ..ContainerState::default()
+            },
+            Self::Running { since } => ContainerState {
+                running: Some(ContainerStateRunning {
+                    started_at: Some(Time(*since)),
+                }),
+                ..ContainerState::default()
+            },
+            Self::Ended(ended) => terminated(ended),
+        }
+    }
+}
+
+fn terminated(ended: &Ended) -> ContainerState {
+    let terminated = ContainerStateTerminated {
+        container_id: (!ended.id.is_empty()).then(|| uri(&ended.id)),
+        exit_code: ended.code,
+        // The real runtime's code says it as 128 + n; here the field does, too.
+        signal: ended.signal,
+        reason: Some(ended.reason.to_owned()),
+        message: (!ended.message.is_empty()).then(|| ended.message.clone()),
+        started_at: ended.started.map(Time),
+        finished_at: ended.finished.map(Time),
+    };
+    ContainerState {
+        terminated: Some(terminated),
+        ..ContainerState::default()
+    }
+}
+
+/// What a pod's status is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Facts<'a> {
+    pub units: &'a [Unit],
+    pub restart_policy: &'a str,
+    pub pod_ip: Option<String>,
+    pub host_ip: String,
+    pub started: Timestamp,
+    pub now: Timestamp,
+    /// The status as it stands, for the times of its conditions.
+    pub before: &'a PodStatus,
+}
+
+/// The status that these facts make.
+pub(super) fn status(facts: &Facts<'_>) -> PodStatus {
+    let (init, main): (Vec<_>, Vec<_>) = facts.units.iter().partition(|unit| unit.init);
+    let phase = phase(&init, &main, facts.restart_policy);
+    let statuses = |units: &[&Unit]| units.iter().map(|unit| unit.status()).collect::<Vec<_>>();
+    let pod_ips = facts.pod_ip.clone().map(|ip| vec![PodIP { ip }]);
+    PodStatus {
+        phase: Some(phase.to_owned()),
+        conditions: Some(conditions(facts, &init, &main, phase)),
+        container_statuses: Some(statuses(&main)),
+        init_container_statuses: (!init.is_empty()).then(|| statuses(&init)),
+        host_ip: Some(facts.host_ip.clone()),
+        host_ips: Some(vec![HostIP {
+            ip: facts.host_ip.clone(),
+        }]),
+        pod_ip: facts.pod_ip.clone(),
+        pod_ips,
+        qos_class: facts
+            .before
+            .qos_class
+            .clone()
+            .or_else(|| Some("BestEffort".into())),
+        start_time: facts
+            .before
+            .start_time
+            .clone()
+            .or(Some(Time(facts.started))),
+        ..PodStatus::default()
+    }
+}
+
+/// The rule of the real kubelet.
+fn phase(init: &[&Unit], main: &[&Unit], restart_policy: &str) -> &'static str {
+    let failed_for_good = init.iter().any(|unit| {
+        restart_policy == "Never" && matches!(&unit.state, State::Ended(ended) if ended.code != 0)
+    });
+    if failed_for_good {
+        return "Failed";
+    }
+    if init.iter().any(|unit| !unit.succeeded()) {
+        return "Pending";
+    }
+    let count = |test: &dyn Fn(&Unit) -> bool| main.iter().filter(|unit| test(unit)).count();
+    // One that waits after an execution counts as stopped.
+    let never = count(&|it| matches!(it.state, State::Waiting { .. }) && it.last.is_none());
+    if never > 0 {
+        return "Pending";
+    }
+    if count(&Unit::running) > 0 || restart_policy == "Always" {
+        return "Running";
+    }
+    if count(&Unit::succeeded) == main.len() {
+        return "Succeeded";
+    }
+    if restart_policy == "Never" {
+        return "Failed";
+    }
+    "Running"
+}
+
+fn conditions(facts: &Facts<'_>, init: &[&Unit], main: &[&Unit], phase: &str) -> Vec<PodCondition> {
+    let names = |units: &[&Unit]| {
+        let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
+        names.join(" ")
+    };
+    let unready: Vec<_> = main.iter().copied().filter(|unit| !unit.ready()).collect();
+    let unfinished: Vec<_> = init.iter().copied().filter(|unit| !unit.ready()).collect();
+    let ready = match phase {
+        "Succeeded" => Err(("PodCompleted", String::new())),
+        "Failed" => Err(("PodFailed", String::new())),
+        _ if unready.is_empty() => Ok(()),
+        _ => Err((
+            "ContainersNotReady",
+            format!("containers with unready status: [{}]", names(&unready)),
+        )),
+    };
+    let initialized = if unfinished.is_empty() {
+        Ok(())
+    } else {
+        Err((
+            "ContainersNotInitialized",
+            format!(
+                "containers with incomplete status: [{}]",
+                names(&unfinished)
+            ),
+        ))
+    };
+    let sandbox = match facts.pod_ip {
+        Some(_) => Ok(()),
+        None => Err(("", String::new())),
+    };
+    [
+        ("PodReadyToStartContainers", sandbox),
+        ("Initialized", initialized),
+        ("Ready", ready.clone()),
+        ("ContainersReady", ready),
+        ("PodScheduled", Ok(())),
+    ]
+    .into_iter()
+    .map(|(kind, holds)| condition(facts, kind, holds))
+    .collect()
+}
+
+fn condition(
+    facts: &Facts<'_>,
+    kind: &str,
+    holds: Result<(), (&'static str, String)>,
+) -> PodCondition {
+    let status = if holds.is_ok() { "True" } else { "False" };
+    let before = facts.before.conditions.iter().flatten();
+    let before = before.into_iter().find(|it| it.type_ == kind);
+    let since = before
+        .filter(|it| it.status == status)
+        .and_then(|it| it.last_transition_time.clone())
+        .unwrap_or(Time(facts.now));
+    let (reason, message) = holds.err().unwrap_or_default();
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    PodCondition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        last_transition_time: Some(since),
+        reason: text(reason),
+        message: text(&message),
+        ..PodCondition::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn ended(code: i32) -> Ended {
+        Ended {
+            code,
+            signal: (code > 128).then_some(code - 128),
+            reason: if code == 0 { "Completed" } else { "Error" },
+            message: String::new(),
+            started: Some(at(1)),
+            finished: Some(at(2)),
+            id: "x".into(),
+        }
+    }
+
+    fn unit(state: State, last: Option<Ended>) -> Unit {
+        Unit {
+            name: "main".into(),
+            image: "i".into(),
+            image_id: "i".into(),
+            init: false,
+            restarts: u32::from(last.is_some()),
+            state,
+            last,
+            id: "x".into(),
+        }
+    }
+
+    fn made(units: &[Unit], policy: &str, before: &PodStatus) -> PodStatus {
+        status(&Facts {
+            units,
+            restart_policy: policy,
+            pod_ip: Some("127.1.1.2".into()),
+            host_ip: "127.1.1.1".into(),
+            started: at(0),
+            now: at(100),
+            before,
+        })
+    }
+
+    #[test]
+    fn the_phase_follows_the_containers() {
+        let running = || State::Running { since: at(1) };
+        let crash = || State::waiting("CrashLoopBackOff");
+        let cases = [
+            (
+                vec![unit(State::waiting("ContainerCreating"), None)],
+                "Always",
+                "Pending",
+            ),
+            (vec![unit(running(), None)], "Always", "Running"),
+            (
+                vec![unit(State::Ended(ended(137)), None)],
+                "Always",
+                "Running",
+            ),
+            (vec![unit(crash(), Some(ended(137)))], "Always", "Running"),
+            (
+                vec![unit(State::Ended(ended(0)), None)],
+                "OnFailure",
+                "Succeeded",
+            ),
+            (
+                vec![unit(State::Ended(ended(0)), None)],
+                "Never",
+                "Succeeded",
+            ),
+            (vec![unit(State::Ended(ended(1)), None)], "Never", "Failed"),
+            (vec![unit(crash(), Some(ended(1)))], "OnFailure", "Running"),
+            (
+                vec![unit(running(), None), unit(State::Ended(ended(1)), None)],
+                "Never",
+                "Running",
+            ),
+            (
+                vec![unit(running(), None), unit(State::waiting("x"), None)],
+                "Always",
+                "Pending",
+            ),
+        ];
+        for (units, policy, expected) in cases {
+            let phase = made(&units, policy, &PodStatus::default()).phase;
+            assert_eq!(phase.as_deref(), Some(expected), "{policy} {units:?}");
+        }
+        let mut init = unit(running(), None);
+        init.init = true;
+        let mut units = vec![init, unit(State::waiting("PodInitializing"), None)];
+        let phase = |units: &[Unit], policy| made(units, policy, &PodStatus::default()).phase;
+        assert_eq!(phase(&units, "Always").as_deref(), Some("Pending"));
+        units[0].state = State::Ended(ended(1));
+        assert_eq!(phase(&units, "Never").as_deref(), Some("Failed"));
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_it_changes() {
+        let running = [unit(State::Running { since: at(1) }, None)];
+        let first = made(&running, "Always", &PodStatus::default());
+        let mut second = first.clone();
+        for condition in second.conditions.iter_mut().flatten() {
+            condition.last_transition_time = Some(Time(at(50)));
+        }
+        let down = [unit(State::Ended(ended(137)), None)];
+        let after = made(&down, "Always", &second);
+        for condition in after.conditions.unwrap() {
+            let (status, since) = match condition.type_.as_str() {
+                "Ready" | "ContainersReady" => ("False", at(100)),
+                _ => ("True", at(50)),
+            };
+            assert_eq!(condition.status, status, "{}", condition.type_);
+            assert_eq!(condition.last_transition_time, Some(Time(since)));
+        }
+    }
+
+    #[test]
+    fn a_kill_is_told_with_its_signal() {
+        let units = [unit(State::Running { since: at(3) }, Some(ended(137)))];
+        let made = made(&units, "Always", &PodStatus::default());
+        let value = serde_json::to_value(made).unwrap();
+        let status = &value["containerStatuses"][0];
+        let last = &status["lastState"]["terminated"];
+        assert_eq!(last["exitCode"], 137);
+        assert_eq!(last["signal"], 9);
+        assert_eq!(last["reason"], "Error");
+        assert_eq!(last["containerID"], "lab://x");
+        assert_eq!(last["finishedAt"], "1970-01-01T00:00:02Z");
+        assert_eq!(status["restartCount"], 1);
+        assert_eq!(
+            status["state"]["running"]["startedAt"],
+            "1970-01-01T00:00:03Z"
+        );
+        assert_eq!(
+            (&status["ready"], &status["started"]),
+            (&true.into(), &true.into())
+        );
+        assert_eq!(value["podIP"], "127.1.1.2");
+        assert_eq!(value["podIPs"][0]["ip"], "127.1.1.2");
+    }
+}

@@ -1,0 +1,197 @@
+//! A lab from its start to its end, in the foreground of one process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::api::{self, Identity, IdentityError, Server, ServerError};
+use super::controllers;
+use super::kubelet::{BackoffMode, Config, Kubelet, KubeletError};
+use super::lease;
+use super::runtime::{Isolation, RUN_ENV};
+use super::state::{State, StateError};
+use super::workload::{self, ManifestError};
+
+/// What a lab is asked to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where its state is; none means the user's directory for it.
+    pub state: Option<PathBuf>,
+    /// Where its kubeconfig goes; none means into the state.
+    pub kubeconfig: Option<PathBuf>,
+    /// Port to listen on; 0 takes any.
+    pub port: u16,
+    /// Without the workload.
+    pub empty: bool,
+    /// What is added to the command line of the workload's client.
+    pub client_arguments: Vec<String>,
+    /// How restarts are delayed.
+    pub backoff: BackoffMode,
+    /// How pods are shut in; none means the best that the kernel allows.
+    pub isolation: Option<Isolation>,
+    /// How long it waits for a cockpit that does not come back.
+    pub linger: Duration,
+}
+
+/// Why a lab did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The directory or the kubeconfig.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The node.
+    #[error(transparent)]
+    Node(#[from] KubeletError),
+    /// The certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The port.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The workload.
+    #[error("cannot start the lab's workload: {0}")]
+    Workload(#[from] ManifestError),
+    /// The system gives no randomness, signals or path of this program.
+    #[error("cannot start the lab: {0}")]
+    System(String),
+}
+
+/// Runs a lab until it is told to stop or nobody needs it any more. `ready` is
+/// called once, with what there is to know to reach it.
+///
+/// # Errors
+/// See [`LabError`]; what was begun is undone.
+pub async fn run(options: Options, ready: impl FnOnce(&Value)) -> Result<(), LabError> {
+    let stopped = stop_signal()?;
+    let state = State::take(options.state.clone(), options.kubeconfig.clone())?;
+    let run = std::env::var(RUN_ENV).ok().filter(|it| !it.is_empty());
+    let run = run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
+    let ended = serve(&state, &options, &run, ready, stopped).await;
+    // A lab that could not start keeps what an earlier one had saved.
+    if ended.is_ok() {
+        state.remove()?;
+    }
+    ended
+}
+
+async fn serve(
+    state: &State,
+    options: &Options,
+    run: &str,
+    ready: impl FnOnce(&Value),
+    stopped: impl Future<Output = ()>,
+) -> Result<(), LabError> {
+    let (store, known) = state.restore()?;
+    workload::create_namespaces(&store);
+    if !options.empty && !known {
+        workload::deploy(&store, &options.client_arguments)?;
+    }
+    let identity = Identity::generate()?;
+    let token = token()?;
+    let executable =
+        std::env::current_exe().map_err(|error| LabError::System(error.to_string()))?;
+    let config = Config {
+        state: state.node(),
+        executable,
+        run: run.to_owned(),
+        isolation: options.isolation,
+        backoff: options.backoff,
+        version: api::VERSION.to_owned(),
+    };
+    let kubelet = Arc::new(Kubelet::start(store.clone(), config).await?);
+    if let Some(reason) = kubelet.fallback() {
+        eprintln!("aks-tui lab: no namespaces here ({reason}); pods are process groups");
+    }
+    let stop = CancellationToken::new();
+    let begun = begin(state, options, &identity, &token, &store, &kubelet).await;
+    let server = match begun {
+        Ok(server) => server,
+        Err(error) => {
+            kubelet.stop().await;
+            return Err(error);
+        }
+    };
+    let about = json!({
+        "ready": true,
+        "server": format!("https://{}", server.address()),
+        "kubeconfig": state.kubeconfig(),
+        "state": state.path(),
+        "isolation": kubelet.isolation().as_str(),
+        "backoff": options.backoff.as_str(),
+        "pid": std::process::id(),
+        "run": run,
+    });
+    let work = tokio::spawn(controllers::run(store.clone(), stop.clone()));
+    if let Err(error) = state.write_ready(&about) {
+        eprintln!("aks-tui lab: {error}");
+    }
+    ready(&about);
+    tokio::select! {
+        () = stopped => {}
+        () = lease::abandoned(&store, options.linger) => {
+            eprintln!("aks-tui lab: nobody has come back for it; stopping");
+        }
+        () = state.keep_saved(&store, stop.clone()) => {}
+    }
+    // First the controllers, or they would replace what the node ends.
+    stop.cancel();
+    let _ = work.await;
+    server.stop().await;
+    kubelet.stop().await;
+    Ok(())
+}
+
+async fn begin(
+    state: &State,
+    options: &Options,
+    identity: &Identity,
+    token: &str,
+    store: &super::store::Store,
+    kubelet: &Arc<Kubelet>,
+) -> Result<Server, LabError> {
+    let node = Arc::clone(kubelet);
+    let server = Server::start(
+        options.port,
+        identity,
+        token.to_owned(),
+        store.clone(),
+        node,
+    )
+    .await?;
+    let address = format!("https://{}", server.address());
+    if let Err(error) = state.write_kubeconfig(&address, &identity.authority, token) {
+        server.stop().await;
+        return Err(error.into());
+    }
+    Ok(server)
+}
+
+/// A token that nobody can guess.
+fn token() -> Result<String, LabError> {
+    let mut bytes = [0_u8; 32];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| LabError::System("the system gives no random numbers".to_owned()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Completes when somebody asks the process to end. Listening begins at once,
+/// so that a signal during the start is not lost.
+fn stop_signal() -> Result<impl Future<Output = ()>, LabError> {
+    let listen = |kind| signal(kind).map_err(|error| LabError::System(error.to_string()));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,197 @@
+//! The curve: throughput over time, gaps and all.
+//!
+//! The samples are reduced to the columns on the screen ([`reduce`]), put on
+//! axes with round numbers ([`scale`]) and drawn as dots ([`plot`]). Beside the
+//! curve, where there is room, stands the figure of now in large digits.
+
+mod digits;
+mod plot;
+mod reduce;
+mod scale;
+mod side;
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use self::{plot::Plot, reduce::Reduced};
+use super::{Scene, chrome, header, pack::Part, pods::broken};
+use crate::{
+    core::{
+        action::Pane,
+        event::{Feed, FeedState},
+        model::Model,
+        time::Time,
+        workload::{LARGEST_MESSAGE, Role, next_size},
+    },
+    ui::format,
+};
+
+/// Columns that the figures beside the curve take.
+const SIDE: u16 = 26;
+
+/// From this size on there is room for figures beside the curve.
+const ROOM_FOR_SIDE: (u16, u16) = (96, 8);
+
+pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Rect {
+    let span = reduce::span(scene.model, scene.ui.window, scene.now);
+    let beside = area.width >= ROOM_FOR_SIDE.0 && area.height >= ROOM_FOR_SIDE.1;
+    let inner = chrome::frame(
+        scene,
+        buf,
+        area,
+        Pane::Throughput,
+        told(scene, span, beside),
+    );
+    if inner.is_empty() {
+        return inner;
+    }
+    if scene.model.throughput.points().is_empty() && scene.model.rounds.is_empty() {
+        chrome::sentence(scene, buf, inner, &[waiting(scene)]);
+        return inner;
+    }
+    let curve = if beside {
+        Rect {
+            width: inner.width - SIDE,
+            ..inner
+        }
+    } else {
+        inner
+    };
+    let reduced = Reduced::new(scene, span, plot::columns(scene, curve));
+    Plot::new(scene, curve, &reduced).draw(buf);
+    if beside {
+        let side = Rect {
+            x: curve.right() + 1,
+            width: SIDE - 1,
+            ..inner
+        };
+        side::draw(scene, buf, side, &reduced);
+    }
+    inner
+}
+
+/// What the title tells: how it is now, and how much time is shown.
+fn told<'a>(scene: &Scene<'a>, span: (Time, Time), beside: bool) -> Vec<Part<'a>> {
+    let theme = scene.theme;
+    let mut told = Vec::new();
+    if !beside && let Some(gib_s) = scene.model.throughput.now() {
+        told.push(Part::new(
+            1,
+            80,
+            vec![Span::styled(format::throughput(gib_s), theme.strong)],
+        ));
+        told.push(Part::new(
+            1,
+            60,
+            vec![Span::styled(messages(scene.model), theme.muted)],
+        ));
+    }
+    let shown = format::rough(span.1.since(span.0));
+    let text = match scene.ui.window {
+        Some(_) => format!("last {shown}"),
+        None => "all of the run".into(),
+    };
+    told.push(Part::new(2, 40, vec![Span::styled(text, theme.muted)]));
+    if let Some((why, _)) = broken(scene, Feed::Log(Role::Client)) {
+        let first = why.split(':').next().unwrap_or(why);
+        told.push(Part::new(
+            3,
+            90,
+            vec![Span::styled(format!("stale: {first}"), theme.bad)],
+        ));
+    } else if scene.model.finishing.is_some() && !scene.model.side(Role::Client).done {
+        told.push(Part::new(
+            3,
+            70,
+            vec![Span::styled("last round", theme.warn)],
+        ));
+    }
+    told
+}
+
+/// Which messages are being sent: `64 KiB messages`.
+fn messages(model: &Model) -> String {
+    match current_size(model) {
+        Some(size) => format!("{} messages", format::bytes(size)),
+        None => "first round".into(),
+    }
+}
+
+/// The message size of the round that is going on: the one that follows the
+/// last round, or the same where sizes do not descend. Unknown in the first.
+fn current_size(model: &Model) -> Option<u64> {
+    let rounds = &model.rounds;
+    let last = rounds.back()?.size;
+    let before = rounds.len().checked_sub(2).map(|i| rounds[i].size);
+    if before == Some(last) {
+        return Some(last);
+    }
+    let first = rounds
+        .iter()
+        .map(|round| round.size)
+        .max()
+        .unwrap_or(LARGEST_MESSAGE);
+    Some(next_size(last, first))
+}
+
+/// The style index of a message size: 64 KiB is 0, and each half of it one
+/// more.
+fn size_index(size: u64) -> usize {
+    (LARGEST_MESSAGE.ilog2().saturating_sub(size.max(1).ilog2())) as usize
+}
+
+/// Why there is no curve yet.
+fn waiting<'a>(scene: &Scene<'a>) -> Line<'a> {
+    if let Some((why, retry_in)) = broken(scene, Feed::Log(Role::Client)) {
+        return header::trouble_line(scene, why, retry_in);
+    }
+    let spinner = scene.glyphs.spinner(scene.clock);
+    let ellipsis = scene.glyphs.ellipsis;
+    let what = match scene
+        .model
+        .feed(Feed::Log(Role::Client))
+        .map(|feed| &feed.state)
+    {
+        Some(FeedState::Waiting { what }) => format!("waiting for the client's log: {what}"),
+        Some(FeedState::Live) => "waiting for the client's first progress line".into(),
+        _ => "waiting for the client's log".into(),
+    };
+    Line::raw(format!("{spinner} {what}{ellipsis}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::model::series::RoundMark;
+
+    fn with_rounds(sizes: &[u64]) -> Model {
+        let mut model = Model::default();
+        model.rounds.extend(sizes.iter().map(|size| RoundMark {
+            at: Time::ZERO,
+            size: *size,
+            gib_s: 0.4,
+        }));
+        model
+    }
+
+    #[test]
+    fn the_size_of_the_present_round_is_foretold() {
+        assert_eq!(current_size(&with_rounds(&[])), None);
+        assert_eq!(current_size(&with_rounds(&[65_536])), Some(32_768));
+        assert_eq!(current_size(&with_rounds(&[65_536, 32, 16])), Some(65_536));
+        // Sizes that do not descend stay.
+        assert_eq!(current_size(&with_rounds(&[4096, 4096])), Some(4096));
+    }
+
+    #[test]
+    fn every_size_has_its_own_colour() {
+        assert_eq!(size_index(65_536), 0);
+        assert_eq!(size_index(32_768), 1);
+        assert_eq!(size_index(16), 12);
+        assert_eq!(size_index(1 << 30), 0);
+        assert_eq!(size_index(0), 16);
+    }
+}
