@@ -140,13 +140,7 @@ impl Link {
     /// Gives the peer its name; `false` if it has another one already.
     pub fn attach(&self, name: &str) -> bool {
         let mut state = self.lock();
-        match &state.peer {
-            Some(known) => known == name,
-            None => {
-                state.peer = Some(name.to_owned());
-                true
-            }
-        }
+        state.peer.get_or_insert_with(|| name.to_owned()) == name
     }
 
     /// Bytes kept for the peer.
@@ -303,6 +297,11 @@ impl Link {
     pub fn leave(&self) {
         self.lock().leaving = true;
         self.wake.notify_all();
+    }
+
+    /// Whether this instance is leaving.
+    pub fn is_leaving(&self) -> bool {
+        self.lock().leaving
     }
 
     /// The peer is leaving: connection `id` is to confirm it.

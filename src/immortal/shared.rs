@@ -45,6 +45,8 @@ pub struct Shared {
     pub rate: Option<u64>,
     /// Whether the application has finished and every acknowledgement is news.
     pub finishing: AtomicBool,
+    /// Whether the executor waits until less is owed to peers.
+    pub waiting: AtomicBool,
     less_owed: (Mutex<()>, Condvar),
 }
 
@@ -69,6 +71,7 @@ impl Shared {
             chunk_bytes: rate.map_or(CHUNK, |rate| (rate / 20).clamp(1, CHUNK)) as usize,
             rate,
             finishing: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
             less_owed: (Mutex::default(), Condvar::new()),
         }
     }
@@ -116,11 +119,13 @@ impl Shared {
         }
         let (mutex, condition) = &self.less_owed;
         let mut guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.store(true, Ordering::SeqCst);
         while self.owed() >= OWED_HARD {
             guard = condition
                 .wait(guard)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        self.waiting.store(false, Ordering::SeqCst);
     }
 
     /// Tells the main thread.
