@@ -19,6 +19,12 @@ use super::log::LogWriter;
 use super::page::Record;
 use super::shared::Shared;
 
+/// A log whose replay would take this long is followed by a checkpoint, however
+/// short it is: small calls take more time than bytes.
+const REPLAY: Duration = Duration::from_millis(100);
+/// But not one shorter than this, in bytes.
+const WORTHWHILE: u64 = 1 << 20;
+
 /// Whether a checkpoint is on its way: only one is.
 #[derive(Debug, Default)]
 pub struct Generations {
@@ -112,9 +118,12 @@ impl Committer {
         // peer: what that peer says may have to be logged first, and what the others
         // can still send is bounded.
         let hold = || length >= 2 * self.trigger && !self.shared.waiting.load(Ordering::SeqCst);
-        if length < self.trigger || !self.generations.begin(hold) {
+        let slow = length >= WORTHWHILE
+            && self.shared.busy.load(Ordering::SeqCst) >= REPLAY.as_nanos() as u64;
+        if !slow && length < self.trigger || !self.generations.begin(hold) {
             return Ok(None);
         }
+        self.shared.busy.store(0, Ordering::SeqCst);
         self.log = LogWriter::create(&self.directory, self.log.number + 1)?;
         Ok(Some(self.log.number))
     }

@@ -70,7 +70,7 @@ impl Server {
         if state.bidirectional {
             for to in 0..state.last_calls.len() {
                 let method = if to == job { DELIVER } else { ECHO_OF_ANOTHER };
-                context.call_peer(to, method, &[message]);
+                context.call_peer(to, method, message, &[]);
             }
         }
         if !self.announced && !context.replaying() {
@@ -86,7 +86,7 @@ impl Server {
             return;
         }
         for job in 0..self.state.last_calls.len() {
-            context.call_peer(job, PRINT_TOTALS, &[]);
+            context.call_peer(job, PRINT_TOTALS, &[], &[]);
         }
         self.state.done = true;
         self.report();
