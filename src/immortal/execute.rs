@@ -1,7 +1,10 @@
 //! Executing pages, the first time and again after a kill: one path for both.
 
+use std::mem::take;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use super::app::{App, Call, Caller, Context};
 use super::checkpoint::Snapshot;
@@ -37,6 +40,8 @@ pub struct Executor<A> {
     next_page: u64,
     time: u64,
     calls: u64,
+    /// Time spent waiting in the midst of a page.
+    waited: Duration,
     finished: bool,
     told_finished: bool,
 }
@@ -52,6 +57,7 @@ impl<A: App> Executor<A> {
             next_page: snapshot.next_page,
             time: snapshot.time,
             calls: 0,
+            waited: Duration::ZERO,
             finished: false,
             told_finished: false,
         }
@@ -119,7 +125,7 @@ impl<A: App> Executor<A> {
             Origin::Peer(link) => {
                 let link = usize::from(link);
                 if A::ANSWERS && live {
-                    self.shared.wait_for_room();
+                    self.waited += self.shared.wait_for_room();
                 }
                 if self.next_in.get(link) != Some(&first) {
                     return Err(self.malformed(origin, first));
@@ -222,7 +228,12 @@ impl<A: App> Executor<A> {
         for committed in pages {
             match committed {
                 Committed::Page { page, seq, time } => {
+                    let since = Instant::now();
                     self.execute(seq, time, page.body())?;
+                    let busy = since.elapsed().saturating_sub(take(&mut self.waited));
+                    self.shared
+                        .busy
+                        .fetch_add(busy.as_nanos() as u64, Ordering::SeqCst);
                     self.shared.inbox.recycle(page);
                 }
                 Committed::Generation(number) => {
