@@ -6,8 +6,21 @@
 //!
 //! - [`core`]: what happened and what it means, as pure functions of events;
 //! - [`ui`]: pictures of what is known, and the way from keys to actions;
-//! - [`adapters`]: the cluster and the journal, which answer with events.
+//! - [`adapters`]: the cluster and the journal, which answer with events;
+//! - [`app`]: the loop, the terminal, and the wires between them;
+//! - [`cli`] and [`commands`]: arguments in, exit code out;
+//! - [`config`]: where the user's files live;
+//! - [`immortal`]: the runtime that survives `kill -9`, and perftest on it;
+//! - [`lab`]: a small Kubernetes whose pods are real processes;
+//! - [`sys`]: the only unsafe code.
 
 pub mod adapters;
+pub mod app;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod core;
+pub mod immortal;
+pub mod lab;
+pub mod sys;
 pub mod ui;

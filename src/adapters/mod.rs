@@ -5,4 +5,6 @@
 //! is full: the queue is bounded and pushes back on the source, so nothing is
 //! dropped between a socket and the model.
 
+pub mod cluster;
+pub mod journal;
 pub mod sink;

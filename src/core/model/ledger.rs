@@ -2,20 +2,27 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::{
     event::Fact,
     time::Time,
-    trial::{Before, State, Trial, TrialId},
+    trial::{Before, Trial, TrialId},
 };
 
 /// All trials, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ledger {
     trials: Vec<Trial>,
+    /// The trials before this one are over.
+    over: usize,
+    /// What a trial that begins now needs to remember.
+    before: Before,
 }
 
 /// What the trials say together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// Faults that reached their victim.
     pub kills: usize,
@@ -36,7 +43,7 @@ pub struct Summary {
 }
 
 /// How a set of durations spreads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     /// Half of them are at most this long.
     pub p50: Duration,
@@ -68,9 +75,11 @@ impl Ledger {
         &self.trials
     }
 
-    /// The trial that is not over yet. There is never more than one.
+    /// The trial that is not over yet. There is never more than one, as long as
+    /// nobody injects a fault behind the cockpit's back.
     pub fn open(&self) -> Option<&Trial> {
-        self.trials.last().filter(|trial| !trial.state.is_over())
+        let open = self.trials[self.over..].iter();
+        open.rev().find(|trial| !trial.state.is_over())
     }
 
     /// The number of the next trial.
@@ -86,11 +95,7 @@ impl Ledger {
     /// What the trials say together. A trial during which the cockpit was dead
     /// counts as a kill, but its times say nothing.
     pub fn summary(&self) -> Summary {
-        let reached = || {
-            self.trials
-                .iter()
-                .filter(|trial| !matches!(trial.state, State::NotInjected { .. }))
-        };
+        let reached = || self.trials.iter().filter(|trial| trial.reached());
         let timed = || reached().filter(|trial| !trial.interrupted);
         Summary {
             kills: reached().count(),
@@ -108,21 +113,20 @@ impl Ledger {
         }
     }
 
-    /// A fact came in. `before` tells where the workload stood.
-    pub(super) fn observe(&mut self, at: Time, fact: &Fact, before: impl Fn() -> Before) -> bool {
-        match fact {
+    /// A fact came in. Returns whether any trial changed.
+    pub fn observe(&mut self, at: Time, fact: &Fact) -> bool {
+        if matches!(fact, Fact::Log { .. }) {
+            return false;
+        }
+        let changed = match fact {
             Fact::FaultInjected {
                 trial,
                 fault,
                 victim,
             } if self.get(*trial).is_none() => {
-                self.trials.push(Trial::injected(
-                    *trial,
-                    at,
-                    *fault,
-                    victim.clone(),
-                    before(),
-                ));
+                let victim = victim.clone();
+                let trial = Trial::injected(*trial, at, *fault, victim, self.before);
+                self.trials.push(trial);
                 true
             }
             Fact::FaultRefused {
@@ -131,8 +135,8 @@ impl Ledger {
                 role,
                 reason,
             } if self.get(*trial).is_none() => {
-                self.trials
-                    .push(Trial::refused(*trial, at, *fault, *role, reason.clone()));
+                let trial = Trial::refused(*trial, at, *fault, *role, reason.clone());
+                self.trials.push(trial);
                 true
             }
             // The answer to a question about a trial that is over already.
@@ -141,11 +145,24 @@ impl Ledger {
                 .iter_mut()
                 .find(|known| known.id == *trial)
                 .is_some_and(|known| known.observe(at, fact)),
-            _ => self
+            // What is missing is missing since the last fault that hit.
+            Fact::OutOfOrder { .. } => self
                 .trials
-                .last_mut()
+                .iter_mut()
+                .rfind(|trial| trial.reached())
                 .is_some_and(|trial| trial.observe(at, fact)),
+            _ => {
+                let open = &mut self.trials[self.over..];
+                open.iter_mut()
+                    .fold(false, |changed, trial| trial.observe(at, fact) | changed)
+            }
+        };
+        if let Fact::Progress { role, progress } = fact {
+            self.before.note(*role, *progress);
         }
+        let over = |trial: &&Trial| trial.state.is_over();
+        self.over += self.trials[self.over..].iter().take_while(over).count();
+        changed
     }
 }
 

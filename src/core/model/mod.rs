@@ -19,7 +19,6 @@ use self::{
 use super::{
     event::{ClusterInfo, Event, Fact, Feed, FeedState, Permitted, RunStarted, Trouble},
     time::Time,
-    trial::Before,
     workload::{Role, line::Progress},
 };
 
@@ -111,13 +110,6 @@ impl Model {
         &self.sides[role as usize]
     }
 
-    /// What a trial that begins now needs to remember.
-    pub fn before(&self) -> Before {
-        Before {
-            progress: Role::ALL.map(|role| self.side(role).progress.map(|(_, p)| p)),
-        }
-    }
-
     /// The state of a stream, if it was ever asked for.
     pub fn feed(&self, feed: Feed) -> Option<&FeedStatus> {
         self.feeds.get(&feed)
@@ -160,11 +152,8 @@ impl Model {
         let Event { at, fact } = event;
         let at = *at;
         self.now = self.now.max(at);
-        let mut changed = self.ledger.observe(at, fact, || Before {
-            progress: [0, 1].map(|i| self.sides[i].progress.map(|(_, p)| p)),
-        });
-        changed |= self.apply_fact(at, fact);
-        changed
+        let moved_trial = self.ledger.observe(at, fact);
+        self.apply_fact(at, fact) | moved_trial
     }
 
     fn apply_fact(&mut self, at: Time, fact: &Fact) -> bool {

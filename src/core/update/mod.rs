@@ -36,7 +36,7 @@ pub fn update(ui: &mut Ui, live: &Model, now: Time, action: Action) -> Vec<Effec
                 at: now,
                 text: refusal,
                 refusal: true,
-            })
+            });
         }
     }
     if let Some(notice) = said(ui, action, &effects) {
@@ -87,7 +87,7 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
             ui.dialog = Some(Dialog::Help {
                 scroll: 0,
                 from: ui.focus,
-            })
+            });
         }
         Action::OwnLog => ui.dialog = Some(Dialog::OwnLog),
         Action::Palette => {

@@ -140,10 +140,6 @@ fn parse_starred(rest: &str) -> Option<Line> {
             millis,
         });
     }
-    if let Some(fields) = rest.strip_prefix("out of order ") {
-        let [expected, got] = fields_of(fields, ["expected", "got"])?;
-        return Some(Line::OutOfOrder { expected, got });
-    }
     let (size, gib_s) = rest.split_once('\t')?;
     let size = whole(size).filter(|size| *size > 0)?;
     Some(Line::Round {
@@ -261,13 +257,6 @@ mod tests {
                 Line::OutOfOrder {
                     expected: 7,
                     got: 9,
-                },
-            ),
-            (
-                "*X* out of order expected=7 got=6",
-                Line::OutOfOrder {
-                    expected: 7,
-                    got: 6,
                 },
             ),
             (

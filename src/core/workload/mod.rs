@@ -85,10 +85,9 @@ pub const fn next_size(size: u64, first: u64) -> u64 {
 /// Bytes that a round of messages of `size` bytes moves in one direction:
 /// `floor(bytes_per_round / size) * size`.
 pub const fn round_bytes(bytes_per_round: u64, size: u64) -> u64 {
-    if size == 0 {
-        0
-    } else {
-        bytes_per_round / size * size
+    match bytes_per_round.checked_div(size) {
+        Some(calls) => calls * size,
+        None => 0,
     }
 }
 

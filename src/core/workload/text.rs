@@ -1,5 +1,7 @@
 //! Bytes from a stranger, made fit for a screen.
 
+use std::fmt::Write as _;
+
 /// The longest line that is kept, in bytes of its shown form. What a longer
 /// one loses is said at its end.
 pub const LONGEST_LINE: usize = 4096;
@@ -13,20 +15,28 @@ const TAB: usize = 8;
 ///
 /// An ANSI escape sequence is shown, not obeyed: `\x1b[31m` reads `␛[31m`.
 pub fn printable(bytes: &[u8]) -> String {
+    printable_start(bytes, 0)
+}
+
+/// Like [`printable`], for a line of which only the first `bytes` were kept:
+/// `missing` more were dropped while it was read. At least [`LONGEST_LINE`]
+/// bytes must have been kept for their number to be told.
+pub fn printable_start(bytes: &[u8], missing: usize) -> String {
+    let total = bytes.len() + missing;
     let mut shown = String::with_capacity(bytes.len().min(LONGEST_LINE));
     let mut column = 0;
     let mut read = 0;
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if shown.len() >= LONGEST_LINE {
-                return cut(shown, bytes.len() - read);
+                return cut(shown, total - read);
             }
             read += c.len_utf8();
             column += push(&mut shown, c, column);
         }
         for byte in chunk.invalid() {
             if shown.len() >= LONGEST_LINE {
-                return cut(shown, bytes.len() - read);
+                return cut(shown, total - read);
             }
             read += 1;
             let hex = format!("\\x{byte:02x}");
@@ -74,7 +84,8 @@ fn push(shown: &mut String, c: char, column: usize) -> usize {
 }
 
 fn cut(mut shown: String, rest: usize) -> String {
-    shown.push_str(&format!("… ({rest} bytes more)"));
+    // Writing to a string cannot fail.
+    let _ = write!(shown, "… ({rest} bytes more)");
     shown
 }
 
@@ -102,6 +113,12 @@ mod tests {
             "{}",
             &shown[shown.len() - 40..]
         );
+    }
+
+    #[test]
+    fn what_was_never_kept_is_counted_too() {
+        let whole = printable(&vec![b'x'; 1 << 20]);
+        assert_eq!(printable_start(&[b'x'; 8192], (1 << 20) - 8192), whole);
     }
 
     proptest! {

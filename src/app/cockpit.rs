@@ -1,0 +1,338 @@
+//! The loop: wake on the first thing that happens, drain everything that
+//! waits, fold it, and draw only if something visible changed.
+//!
+//! Keys and facts travel on different queues, and keys are looked at first: a
+//! key never waits behind data. A frame that a key caused is drawn at once;
+//! frames that data caused are paced. The newest state wins, no frame is
+//! queued.
+
+use std::{
+    io::{self, Write},
+    time::{Duration, Instant},
+};
+
+use crossterm::{
+    clipboard::CopyToClipboard,
+    event::{Event as Input, EventStream, KeyEventKind},
+    execute,
+};
+use futures::{FutureExt, StreamExt};
+use tokio::{sync::mpsc, time::sleep_until};
+
+use super::{
+    attend::{Attendant, Need},
+    looks::Looks,
+    terminal::Screen,
+    wires::Wires,
+};
+use crate::{
+    core::{
+        action::Action,
+        effect::Effect,
+        event::Event,
+        model::Model,
+        time::Time,
+        update::{ui::Ui, update},
+    },
+    ui::view::{Layout, Status},
+};
+
+/// Two frames are never nearer than this, whoever asks for them.
+const FRAME_FLOOR: Duration = Duration::from_millis(4);
+
+/// How often the clocks on the screen move while a trial is open.
+const RUNNING: Duration = Duration::from_millis(100);
+
+/// How often they move otherwise: ages are shown in seconds.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Batches folded before the keys are looked at again.
+const BATCHES_AT_ONCE: usize = 64;
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// A person asked for it, or SIGINT or SIGTERM did: everything is put away.
+    Asked,
+    /// The terminal is gone (SIGHUP): what was started goes on for a while, so
+    /// that the next cockpit finds it.
+    HungUp,
+}
+
+/// The cockpit on a terminal.
+pub struct Cockpit {
+    screen: Screen,
+    looks: Looks,
+    model: Model,
+    ui: Ui,
+    wires: Wires,
+    attendant: Attendant,
+    layout: Layout,
+    drawn: Instant,
+    /// A frame is due, and no later than then.
+    due: Option<Instant>,
+}
+
+impl Cockpit {
+    /// Takes the terminal and shows `model` as it is.
+    pub fn open(looks: Looks, model: Model, ui: Ui, wires: Wires) -> io::Result<Self> {
+        let screen = Screen::take()?;
+        let drawn = Instant::now()
+            .checked_sub(FRAME_FLOOR)
+            .unwrap_or_else(Instant::now);
+        Ok(Self {
+            screen,
+            looks,
+            model,
+            ui,
+            wires,
+            attendant: Attendant::default(),
+            layout: Layout::default(),
+            drawn,
+            due: None,
+        })
+    }
+
+    /// Runs until someone leaves. Returns why, and what is known at the end.
+    pub async fn run(mut self) -> io::Result<(Left, Model)> {
+        let mut signals = Signals::new()?;
+        let mut inputs = EventStream::new();
+        self.ui.sync(&self.model);
+        self.draw()?;
+        let left = loop {
+            let clocks = self.drawn + self.clock_step();
+            let wake = self.due.unwrap_or(clocks).min(clocks);
+            tokio::select! {
+                biased;
+                input = inputs.next() => match input {
+                    Some(Ok(input)) => {
+                        if let Some(left) = self.drain_inputs(input, &mut inputs)? {
+                            break left;
+                        }
+                        self.want_frame(FRAME_FLOOR);
+                    }
+                    // The terminal cannot be read any more.
+                    Some(Err(_)) | None => break Left::HungUp,
+                },
+                signal = signals.next() => match signal {
+                    Signal::End => break Left::Asked,
+                    Signal::HangUp => break Left::HungUp,
+                    Signal::Stop => {
+                        self.suspend()?;
+                        self.want_frame(FRAME_FLOOR);
+                    }
+                },
+                batch = self.wires.batches.recv() => match batch {
+                    Some(batch) => self.drain_facts(&batch),
+                    None => break Left::Asked,
+                },
+                () = sleep_until(wake.into()) => self.due = Some(wake),
+            }
+            self.attend();
+            if self.due.is_some_and(|due| due <= Instant::now()) {
+                self.draw()?;
+            }
+        };
+        Ok((left, self.model))
+    }
+
+    /// Obeys the first input and all that wait behind it.
+    fn drain_inputs(&mut self, first: Input, inputs: &mut EventStream) -> io::Result<Option<Left>> {
+        let mut next = Some(first);
+        while let Some(input) = next {
+            for action in self.actions(input) {
+                if self.act(action)? {
+                    return Ok(Some(Left::Asked));
+                }
+            }
+            next = inputs.next().now_or_never().flatten().and_then(Result::ok);
+        }
+        Ok(None)
+    }
+
+    /// What an input asks for.
+    fn actions(&self, input: Input) -> Vec<Action> {
+        let typing = self.ui.is_typing();
+        match input {
+            Input::Key(key) if key.kind != KeyEventKind::Release => self
+                .looks
+                .keymap
+                .action(&self.ui.scopes(), key, typing)
+                .into_iter()
+                .collect(),
+            Input::Mouse(mouse) => self.layout.action_at(mouse).into_iter().collect(),
+            Input::Paste(text) if typing => text
+                .chars()
+                .filter(|c| !c.is_control())
+                .map(Action::Type)
+                .collect(),
+            // Drawing asks for the size itself; that it changed is enough.
+            _ => Vec::new(),
+        }
+    }
+
+    /// Does what was asked for. Returns whether the cockpit is to be left.
+    fn act(&mut self, action: Action) -> io::Result<bool> {
+        let now = self.now();
+        for effect in update(&mut self.ui, &self.model, now, action) {
+            match effect {
+                Effect::Quit => return Ok(true),
+                Effect::Suspend => self.suspend()?,
+                Effect::Redraw => self.screen.forget()?,
+                Effect::OwnLog(step) => self.looks.view.own_log(step),
+                Effect::Copy(text) => {
+                    execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
+                }
+                effect => self.send(effect),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Hands an effect to the adapters. Their queue is full only if they hang,
+    /// and then one wish more does not help: it is said instead.
+    fn send(&mut self, effect: Effect) {
+        if let Err(mpsc::error::TrySendError::Full(effect)) = self.wires.effects.try_send(effect) {
+            tracing::error!(?effect, "the cluster adapter takes no more wishes");
+        }
+    }
+
+    fn drain_facts(&mut self, first: &[Event]) {
+        let mut changed = self.fold(first);
+        for _ in 1..BATCHES_AT_ONCE {
+            let Ok(batch) = self.wires.batches.try_recv() else {
+                break;
+            };
+            changed |= self.fold(&batch);
+        }
+        if changed {
+            self.ui.sync(&self.model);
+            if self.ui.frozen.is_none() {
+                self.want_frame(Duration::from_secs(1) / u32::from(self.looks.fps.max(1)));
+            }
+        }
+    }
+
+    fn fold(&mut self, batch: &[Event]) -> bool {
+        batch
+            .iter()
+            .fold(false, |changed, event| self.model.apply(event) | changed)
+    }
+
+    fn attend(&mut self) {
+        match self.attendant.attend(&self.model, self.now()) {
+            Some(Need::Effect(effect)) => self.send(effect),
+            Some(Need::Fact(fact)) => self.wires.tell(fact),
+            None => {}
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.wires.now(&self.model)
+    }
+
+    /// Asks for a frame no sooner than `apart` after the last one.
+    fn want_frame(&mut self, apart: Duration) {
+        let due = self.drawn + apart;
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+    }
+
+    fn clock_step(&self) -> Duration {
+        if self.model.ledger.open().is_some() {
+            RUNNING
+        } else {
+            IDLE
+        }
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        let now = self.now();
+        let badge = self.wires.recording_badge();
+        let status = Status {
+            journal: badge.as_deref(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        tui_logger::move_events();
+        let Self {
+            screen,
+            looks,
+            model,
+            ui,
+            layout,
+            ..
+        } = self;
+        screen.draw(|frame| *layout = looks.view.draw(frame, model, ui, now, &status))?;
+        layout.store(ui);
+        self.drawn = Instant::now();
+        self.due = None;
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        self.screen.suspended(|| {
+            let _ = io::stdout().flush();
+            // STOP, not TSTP: ours is caught, to restore the terminal first.
+            #[cfg(unix)]
+            let _ = rustix::process::kill_process(
+                rustix::process::getpid(),
+                rustix::process::Signal::STOP,
+            );
+        })
+    }
+}
+
+/// What the system asks of the cockpit.
+enum Signal {
+    End,
+    HangUp,
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Stop,
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+    stop: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::End,
+            _ = self.terminate.recv() => Signal::End,
+            _ = self.hang_up.recv() => Signal::HangUp,
+            _ = self.stop.recv() => Signal::Stop,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        // An error means that no such signal will ever come.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Signal::End
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line.
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use color_eyre::eyre::Result;
+
+use crate::commands::{
+    self,
+    perftest::{self, Failure},
+};
+
+/// Prove, live, that a stateful service on Kubernetes survives being killed.
+///
+/// Without a command, opens the cockpit on the cluster of your kubeconfig.
+/// `aks-tui demo` needs no cluster at all.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    #[command(flatten)]
+    looks: LooksArgs,
+}
+
+/// Which cluster, and what in it.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterArgs {
+    /// Kubeconfig to read instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig; its current context is never switched
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// Namespace of the workload
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// Label selector of the client's pods
+    #[arg(long, value_name = "SELECTOR", default_value = CLIENT)]
+    pub client: String,
+
+    /// Label selector of the server's pods
+    #[arg(long, value_name = "SELECTOR", default_value = SERVER)]
+    pub server: String,
+
+    /// Refuse everything that changes the cluster
+    #[arg(long)]
+    pub read_only: bool,
+}
+
+/// The client's pods as our manifests and the original's scripts label them.
+pub const CLIENT: &str = "app=generated-perftestclient";
+
+/// The server's pods as our manifests and the original's scripts label them.
+pub const SERVER: &str = "app=generated-perftestserver";
+
+/// How the screen looks and obeys.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LooksArgs {
+    /// Theme: a name (see `aks-tui themes`) or a file
+    #[arg(long, value_name = "NAME|FILE", env = "AKS_TUI_THEME")]
+    pub theme: Option<String>,
+
+    /// Keymap: a name (see `aks-tui keys`) or a file
+    #[arg(long, value_name = "NAME|FILE", env = "AKS_TUI_KEYMAP")]
+    pub keymap: Option<String>,
+
+    /// Draw with ASCII characters only
+    #[arg(long, env = "AKS_TUI_ASCII")]
+    pub ascii: bool,
+
+    /// Frames a second that incoming data may cause
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=120))]
+    pub fps: u16,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(Box<commands::demo::Args>),
+    Replay(commands::replay::Args),
+    Runs(commands::runs::Args),
+    /// The immortal throughput test: a job sends, a server sends back
+    #[command(subcommand)]
+    Perftest(perftest::Perftest),
+    /// Take the screen and panic: a test looks at what is left of the terminal
+    #[cfg(debug_assertions)]
+    #[command(hide = true)]
+    PanicOnScreen,
+}
+
+/// Exit code for arguments that make no sense.
+const USAGE: u8 = 2;
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let result = match Cli::try_parse_from(perftest::rewrite(arguments)) {
+        Ok(cli) => run(cli),
+        Err(error) => return refuse(&error),
+    };
+    result.unwrap_or_else(|report| {
+        eprintln!("error: {report:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        None => commands::cockpit::run(cli.cluster, &cli.looks),
+        Some(Command::Demo(args)) => commands::demo::run(*args),
+        Some(Command::Replay(args)) => commands::replay::run(&args),
+        Some(Command::Runs(args)) => commands::runs::run(args),
+        Some(Command::Perftest(command)) => Ok(run_perftest(command)),
+        #[cfg(debug_assertions)]
+        Some(Command::PanicOnScreen) => crate::app::terminal::panic_on_screen(),
+    }
+}
+
+fn run_perftest(command: perftest::Perftest) -> ExitCode {
+    match perftest::run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(sentence)) => {
+            eprintln!("error: {sentence}");
+            ExitCode::from(USAGE)
+        }
+        Err(Failure::Instance(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says in one line what is wrong with the arguments; help and version are no error.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nothing is left to do if nobody can read it.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let words: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    eprintln!("{}", words.join(" "));
+    ExitCode::from(USAGE)
+}

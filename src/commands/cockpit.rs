@@ -1,0 +1,79 @@
+//! `aks-tui`: the cockpit on any cluster.
+
+use std::process::ExitCode;
+
+use color_eyre::eyre::Result;
+
+use crate::{
+    adapters::{
+        cluster,
+        journal::{StateDir, store},
+    },
+    app::{
+        cockpit::{Cockpit, Left},
+        logging,
+        looks::Looks,
+        wires::{self, Laid},
+    },
+    cli::{ClusterArgs, LooksArgs},
+    core::{
+        event::{Event, Fact, Trouble},
+        update::ui::Ui,
+    },
+};
+
+/// Opens the cockpit on the cluster that the arguments name.
+pub fn run(args: ClusterArgs, looks: &LooksArgs) -> Result<ExitCode> {
+    super::needs_terminal()?;
+    let looks = Looks::load(looks)?;
+    for selector in [&args.client, &args.server] {
+        cluster::check_selector(selector)?;
+    }
+    logging::to_pane();
+    super::on_runtime(async {
+        let unfinished = unfinished_demo();
+        let mut ui = Ui::new(fastrand::u64(..));
+        ui.locked = args.read_only.then_some("--read-only");
+        let Laid {
+            wires,
+            run,
+            socket,
+            mut model,
+            ..
+        } = wires::begin(&store::run_id(store::wall_ms()));
+        if let Some(trouble) = unfinished {
+            model.apply(&Event {
+                at: model.now,
+                fact: Fact::Trouble(trouble),
+            });
+        }
+        let adapter = socket.start(options(args));
+        let (left, _) = Cockpit::open(looks, model, ui, wires)?.run().await?;
+        run.close(left == Left::Asked).await;
+        adapter.await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn options(args: ClusterArgs) -> cluster::Options {
+    cluster::Options {
+        kubeconfig: args.kubeconfig,
+        context: args.context,
+        namespace: args.namespace,
+        client_selector: args.client,
+        server_selector: args.server,
+        read_only: args.read_only,
+        hold_lease: false,
+        log_since_ms: None,
+    }
+}
+
+/// A demo whose cockpit died is only mentioned here: this is another cluster.
+fn unfinished_demo() -> Option<Trouble> {
+    let state = StateDir::find().ok()?;
+    let run = super::demo::unfinished(&state)?;
+    Some(Trouble::new(
+        format!("the demo run {} was not finished", run.run),
+        "`aks-tui demo` goes on with it",
+    ))
+}

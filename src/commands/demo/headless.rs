@@ -1,0 +1,358 @@
+//! The whole path without a screen: wait for steady state, kill, wait, kill
+//! again, end the run, compare the totals.
+//!
+//! It presses the same keys as a person: everything it does is an
+//! [`Action`], so what it proves holds for the cockpit too.
+
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use color_eyre::eyre::{Result, bail, eyre};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::outcome::Outcome;
+use crate::{
+    app::{
+        attend::{Attendant, Need},
+        wires::Wires,
+    },
+    core::{
+        action::{Action, Target},
+        effect::Effect,
+        event::Event,
+        model::Model,
+        time::Time,
+        trial::{Fault, Trial, TrialId},
+        update::{
+            ui::{Lots, Ui},
+            update,
+        },
+        workload::Role,
+    },
+};
+
+/// How long the workload may take until both sides do new work.
+const STEADY_WITHIN: Duration = Duration::from_secs(90);
+
+/// How long the last round may take.
+const FINISHED_WITHIN: Duration = Duration::from_secs(300);
+
+/// How often a refused kill is tried again: a victim that is on its way out is
+/// replaced in this time.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Which faults are injected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Faults {
+    /// `kill -9` of the process.
+    Process,
+    /// Delete the pod, grace 0.
+    Pod,
+    /// One of all faults each time, the plain `kill` among them.
+    Mixed,
+}
+
+/// Who is hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Targets {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+    /// One of the two each time.
+    Random,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How many kills.
+    pub kills: usize,
+    /// Which.
+    pub faults: Faults,
+    /// Whom.
+    pub targets: Targets,
+    /// Pause between the end of a trial and the next kill.
+    pub every: Duration,
+    /// Determines every draw of lots.
+    pub seed: u64,
+}
+
+/// Where the run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Until both sides do new work.
+    Settling,
+    /// Until the next kill.
+    Pausing(Instant),
+    /// Until this trial is over.
+    Trying(TrialId),
+    /// Until both sides said DONE.
+    Finishing,
+}
+
+/// Runs a plan to its end.
+pub struct Runner {
+    plan: Plan,
+    wires: Wires,
+    model: Model,
+    ui: Ui,
+    lots: Lots,
+    attendant: Attendant,
+    stage: Stage,
+    deadline: Instant,
+    bar: ProgressBar,
+}
+
+impl Runner {
+    /// A runner at the beginning of its plan.
+    pub fn new(plan: Plan, wires: Wires) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(plan.kills as u64)
+        } else {
+            ProgressBar::with_draw_target(Some(plan.kills as u64), ProgressDrawTarget::hidden())
+        };
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} kills  {msg}") {
+            bar.set_style(style);
+        }
+        Self {
+            ui: Ui::new(plan.seed),
+            lots: Lots(plan.seed),
+            plan,
+            wires,
+            model: Model::default(),
+            attendant: Attendant::default(),
+            stage: Stage::Settling,
+            deadline: Instant::now() + STEADY_WITHIN,
+            bar,
+        }
+    }
+
+    /// Runs until the end, a failure that makes going on pointless, or
+    /// `stopped`.
+    pub async fn run(mut self, stopped: impl Future<Output = ()>) -> Result<Outcome> {
+        self.say("waiting for both sides to do new work");
+        tokio::pin!(stopped);
+        while !self.is_finished() {
+            let wake = match self.stage {
+                Stage::Pausing(until) => until,
+                _ => Instant::now() + Duration::from_millis(200),
+            };
+            tokio::select! {
+                () = &mut stopped => bail!("stopped by a signal"),
+                batch = self.wires.batches.recv() => match batch {
+                    Some(batch) => self.fold(&batch),
+                    None => bail!("the cluster adapter ended"),
+                },
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            self.attend();
+            self.step()?;
+        }
+        self.bar.finish_and_clear();
+        Ok(Outcome::of(&self.model))
+    }
+
+    fn is_finished(&self) -> bool {
+        let broken = self
+            .model
+            .ledger
+            .trials()
+            .last()
+            .is_some_and(|trial| trial.state.is_over() && !trial.survived());
+        broken
+            || self.stage == Stage::Finishing
+                && Role::ALL.iter().all(|role| self.model.side(*role).done)
+    }
+
+    fn fold(&mut self, batch: &[Event]) {
+        for event in batch {
+            let troubles = self.model.troubles.len();
+            self.model.apply(event);
+            if self.model.troubles.len() > troubles
+                && let Some((_, trouble)) = self.model.troubles.back()
+            {
+                let trouble = trouble.clone();
+                self.say(&format!(
+                    "{} {}",
+                    trouble.what,
+                    trouble.next.unwrap_or_default()
+                ));
+            }
+        }
+        self.ui.sync(&self.model);
+    }
+
+    fn attend(&mut self) {
+        match self.attendant.attend(&self.model, self.now()) {
+            Some(Need::Effect(effect)) => self.send(effect),
+            Some(Need::Fact(fact)) => self.wires.tell(fact),
+            None => {}
+        }
+    }
+
+    fn step(&mut self) -> Result<()> {
+        if Instant::now() > self.deadline {
+            return Err(self.too_late());
+        }
+        match self.stage {
+            Stage::Settling => {
+                if Role::ALL
+                    .iter()
+                    .all(|role| self.model.side(*role).fresh.is_some())
+                {
+                    self.say("steady state");
+                    self.pause();
+                }
+            }
+            Stage::Pausing(until) if Instant::now() >= until => self.next()?,
+            Stage::Trying(id) => {
+                if let Some(trial) = self
+                    .model
+                    .ledger
+                    .get(id)
+                    .filter(|trial| is_settled(trial, self.now()))
+                {
+                    let took = trial.recovery_time().unwrap_or_default();
+                    let text = format!(
+                        "{} {} {}: {} in {:.0} ms",
+                        trial.id,
+                        trial.fault,
+                        trial.role,
+                        trial.state.name(),
+                        took.as_secs_f64() * 1e3
+                    );
+                    self.bar.inc(1);
+                    self.say(&text);
+                    self.pause();
+                }
+            }
+            Stage::Pausing(_) | Stage::Finishing => {}
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self) {
+        self.stage = Stage::Pausing(Instant::now() + self.plan.every);
+        self.deadline = Instant::now() + self.plan.every + STEADY_WITHIN;
+    }
+
+    /// The next kill, or the end of the run.
+    fn next(&mut self) -> Result<()> {
+        if self.model.ledger.summary().kills >= self.plan.kills {
+            self.say("all kills are done: the present round is the last");
+            return self.finish();
+        }
+        let before = self.lots;
+        let (fault, target) = self.draw();
+        let id = self.model.ledger.next_id();
+        let sent = self.press(Action::Aim(target)).is_none()
+            && self.press(Action::Inject(fault)).is_some();
+        if sent {
+            self.stage = Stage::Trying(id);
+            // The trial has a deadline of its own; this one catches a hang.
+            self.deadline = Instant::now() + Duration::from_secs(600);
+        } else {
+            // The same lot again, once the obstacle is gone.
+            self.lots = before;
+            self.stage = Stage::Pausing(Instant::now() + PATIENCE);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.press(Action::FinishRun)
+            .ok_or_else(|| eyre!("the run cannot be ended: {}", self.notice()))?;
+        self.stage = Stage::Finishing;
+        self.deadline = Instant::now() + FINISHED_WITHIN;
+        Ok(())
+    }
+
+    fn draw(&mut self) -> (Fault, Target) {
+        let fault = match self.plan.faults {
+            Faults::Process => Fault::ProcessKill,
+            Faults::Pod => Fault::PodDelete,
+            Faults::Mixed => Fault::ALL[(self.lots.draw() % Fault::ALL.len() as u64) as usize],
+        };
+        let target = match self.plan.targets {
+            Targets::Client => Target::Role(Role::Client),
+            Targets::Server => Target::Role(Role::Server),
+            Targets::Random => Target::Role(self.lots.role()),
+        };
+        (fault, target)
+    }
+
+    /// Does what a key would do, and sends the effect, if there is one.
+    fn press(&mut self, action: Action) -> Option<()> {
+        let now = self.now();
+        let effects = update(&mut self.ui, &self.model, now, action);
+        let any = (!effects.is_empty()).then_some(());
+        for effect in effects {
+            self.send(effect);
+        }
+        any
+    }
+
+    fn send(&self, effect: Effect) {
+        if self.wires.effects.try_send(effect).is_err() {
+            self.say("the cluster adapter takes no more wishes");
+        }
+    }
+
+    fn notice(&self) -> &str {
+        self.ui
+            .notice
+            .as_ref()
+            .map_or("no reason was given", |notice| &notice.text)
+    }
+
+    fn too_late(&self) -> color_eyre::Report {
+        let feeds = self
+            .model
+            .broken()
+            .map(|(feed, why, _)| format!("{}: {why}", feed.name()));
+        let why = feeds.or_else(|| self.ui.notice.as_ref().map(|notice| notice.text.clone()));
+        let why = why.map_or(String::new(), |why| format!(" ({why})"));
+        match self.stage {
+            Stage::Settling => {
+                eyre!("no steady state within {} s{why}", STEADY_WITHIN.as_secs())
+            }
+            Stage::Pausing(_) => eyre!("no victim could be found{why}"),
+            Stage::Trying(id) => eyre!("trial {id} did not end{why}"),
+            Stage::Finishing => {
+                eyre!(
+                    "the last round did not end within {} s{why}",
+                    FINISHED_WITHIN.as_secs()
+                )
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.wires.now(&self.model)
+    }
+
+    fn say(&self, text: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{} {text}", self.now());
+        } else {
+            self.bar.println(format!("{} {text}", self.now()));
+        }
+    }
+}
+
+/// How long the process id after a recovery is waited for.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether a trial is over and its proof is complete: the process id after the
+/// recovery is part of it, but no cluster must answer.
+fn is_settled(trial: &Trial, now: Time) -> bool {
+    trial.state.is_over()
+        && (trial.pid_after.is_some()
+            || trial
+                .marks
+                .verified
+                .is_none_or(|at| now.since(at) > ANSWERED_WITHIN))
+}

@@ -1,0 +1,254 @@
+//! `aks-tui perftest job|server`: from the command line to an immortal instance.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::immortal::perftest::{
+    self, Common, JobOptions, LOG_TRIGGER, PORT, Plan, ROUND, ServerOptions, argv, parse_bytes,
+    parse_time,
+};
+use crate::immortal::{Durability, Error};
+
+/// The immortal throughput test: a job sends, a server sends back, both survive
+/// kill -9.
+#[derive(Debug, Subcommand)]
+pub enum Perftest {
+    /// The client: sends rounds of messages, each half as long as before
+    Job(Job),
+    /// The server: counts messages and sends them back
+    Server(Server),
+}
+
+/// Options of both programs. Long names can be written as in AMBROSIA's
+/// documents: -sp, --sp and --sendPort are one.
+#[derive(Debug, Args)]
+struct Both {
+    /// Port of the link: the server listens on it, a job dials it there [also: -sp, --sp; default: --receivePort, else 50001]
+    #[arg(long = "sendPort", value_name = "PORT", allow_negative_numbers = true)]
+    send_port: Option<i32>,
+    /// Used as the port of the link where no --sendPort is given; else without effect [also: -rp, --rp]
+    #[arg(
+        long = "receivePort",
+        value_name = "PORT",
+        allow_negative_numbers = true
+    )]
+    receive_port: Option<i32>,
+    /// Start at once instead of waiting for Enter
+    #[arg(short = 'c', long = "autoContinue")]
+    auto_continue: bool,
+    /// Directory under which the instance keeps its log, as DIR/<instance>_0
+    #[arg(short = 'l', long, value_name = "DIR", default_value = "AmbrosiaLogs")]
+    log: PathBuf,
+    /// Print a progress line this often, and one at once after a recovery: 100ms, 2s
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    progress: Option<Duration>,
+    /// Idle when the work is done instead of ending
+    #[arg(long)]
+    stay: bool,
+    /// Cap of payload bytes sent a second: 65536, 64KiB, 20MiB
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    rate: Option<u64>,
+    /// When an input counts as safe: fsync survives a power loss, os the death of the process
+    #[arg(long, value_enum, default_value = "fsync")]
+    durability: Safe,
+    /// Take a checkpoint after this much log
+    #[arg(long = "log-trigger", value_name = "BYTES", value_parser = parse_bytes, hide = true)]
+    log_trigger: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Safe {
+    Fsync,
+    Os,
+}
+
+/// Options of the client.
+#[derive(Debug, Args)]
+pub struct Job {
+    /// Name of this instance
+    #[arg(short = 'j', long = "jobName", value_name = "NAME")]
+    job_name: Option<String>,
+    /// Name of the server instance
+    #[arg(short = 's', long = "serverName", value_name = "NAME")]
+    server_name: Option<String>,
+    /// Payload of a message in the first round, in bytes [also: -mms, --mms]
+    #[arg(long = "maxMessageSize", value_name = "BYTES", default_value = "65536", value_parser = parse_bytes)]
+    max_message: u64,
+    /// Number of rounds; 0 repeats all sizes for ever, until SIGUSR1
+    #[arg(
+        short = 'n',
+        long = "numOfRounds",
+        value_name = "N",
+        default_value_t = 13
+    )]
+    rounds: u64,
+    /// Bytes sent in a round: 1048576, 1MiB, 1GiB
+    #[arg(long = "bytes-per-round", value_name = "BYTES", default_value_t = ROUND, value_parser = parse_bytes)]
+    round_bytes: u64,
+    #[command(flatten)]
+    both: Both,
+}
+
+/// Options of the server.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Name of this instance; with -s, the name of its job instead (of N jobs: their common beginning, before 0, 1, …)
+    #[arg(short = 'j', long = "jobName", value_name = "NAME")]
+    job_name: Option<String>,
+    /// Name of this instance, where -j names its job
+    #[arg(short = 's', long = "serverName", value_name = "NAME")]
+    server_name: Option<String>,
+    /// Number of jobs
+    #[arg(short = 'n', long = "numOfJobs", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Do not send messages back [also: -nbd, --nbd]
+    #[arg(long = "notBidirectional")]
+    not_bidirectional: bool,
+    #[command(flatten)]
+    both: Both,
+}
+
+/// Rewrites the arguments of a whole command line (program name first) so that the
+/// parser understands them: a program executed as `Job` or `Server` is `aks-tui
+/// perftest job` or `server`, and perftest's options may be spelt as in AMBROSIA's
+/// documents.
+pub fn rewrite(arguments: Vec<String>) -> Vec<String> {
+    let called = arguments.first().map_or("", |name| {
+        name.rsplit(['/', '\\']).next().unwrap_or_default()
+    });
+    let (program, name, used) = match (called.trim_end_matches(".exe"), &arguments[..]) {
+        ("Job", _) => (argv::Program::Job, "job", 1),
+        ("Server", _) => (argv::Program::Server, "server", 1),
+        (_, [_, perftest, name, ..]) if perftest == "perftest" => match name.as_str() {
+            "job" => (argv::Program::Job, "job", 3),
+            "server" => (argv::Program::Server, "server", 3),
+            _ => return arguments,
+        },
+        _ => return arguments,
+    };
+    let mut out = vec!["aks-tui".to_owned(), "perftest".into(), name.into()];
+    out.extend(argv::normalise(program, &arguments[used..]));
+    out
+}
+
+/// Why perftest ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// The arguments make no sense; a sentence.
+    Usage(String),
+    /// The instance could not go on.
+    Instance(Error),
+}
+
+/// Runs an instance to its end.
+pub fn run(command: Perftest) -> Result<(), Failure> {
+    match command {
+        Perftest::Job(job) => {
+            let options = job.options().map_err(Failure::Usage)?;
+            perftest::job(options)
+        }
+        Perftest::Server(server) => {
+            let options = server.options().map_err(Failure::Usage)?;
+            perftest::server(options)
+        }
+    }
+    .map_err(Failure::Instance)
+}
+
+impl Job {
+    fn options(self) -> Result<JobOptions, String> {
+        let plan = Plan {
+            rounds: self.rounds,
+            max_message: self.max_message,
+            round_bytes: self.round_bytes,
+        };
+        plan.check()?;
+        Ok(JobOptions {
+            name: name(self.job_name, "Job name is required: give it with -j NAME")?,
+            server: peer(self.server_name)?,
+            plan,
+            common: self.both.options()?,
+        })
+    }
+}
+
+impl Server {
+    fn options(self) -> Result<ServerOptions, String> {
+        let job = name(
+            self.job_name,
+            "Job name is required: give this instance's name with -j NAME",
+        )?;
+        let (name, jobs) = match self.server_name {
+            Some(server) => (name(Some(server), "")?, Some(job)),
+            None => (job, None),
+        };
+        Ok(ServerOptions {
+            name,
+            jobs,
+            count: self.jobs,
+            bidirectional: !self.not_bidirectional,
+            common: self.both.options()?,
+        })
+    }
+}
+
+impl Both {
+    fn options(self) -> Result<Common, String> {
+        if self.rate == Some(0) {
+            return Err("a rate of 0 sends nothing: change --rate".into());
+        }
+        if self.log_trigger.is_some_and(|bytes| bytes == 0) {
+            return Err("a log trigger of 0 bytes never ends: change --log-trigger".into());
+        }
+        Ok(Common {
+            port: port(self.send_port)?
+                .or(port(self.receive_port)?)
+                .unwrap_or(PORT),
+            auto_continue: self.auto_continue,
+            log: self.log,
+            progress: self.progress,
+            stay: self.stay,
+            rate: self.rate,
+            durability: match self.durability {
+                Safe::Fsync => Durability::Fsync,
+                Safe::Os => Durability::Os,
+            },
+            log_trigger: self.log_trigger.unwrap_or(LOG_TRIGGER),
+        })
+    }
+}
+
+/// A port; -1 is how the original writes none.
+fn port(given: Option<i32>) -> Result<Option<u16>, String> {
+    match given {
+        None | Some(-1) => Ok(None),
+        Some(port) => match u16::try_from(port) {
+            Ok(port) if port > 0 => Ok(Some(port)),
+            _ => Err(format!("{port} is no port: give 1 to 65535")),
+        },
+    }
+}
+
+/// An instance name: it becomes part of a path.
+fn name(given: Option<String>, missing: &str) -> Result<String, String> {
+    let name = given.filter(|name| !name.is_empty()).ok_or(missing)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.chars().all(plain) && !name.starts_with('.') && name.len() <= 200 {
+        Ok(name)
+    } else {
+        Err(format!(
+            "'{name}' is no instance name: use letters, digits, - _ and ."
+        ))
+    }
+}
+
+/// A server's name, or where it is as `host:port`.
+fn peer(given: Option<String>) -> Result<String, String> {
+    const MISSING: &str = "Server name is required: give it with -s NAME";
+    match given {
+        Some(place) if place.contains(':') => Ok(place),
+        given => name(given, MISSING),
+    }
+}

@@ -1,0 +1,123 @@
+//! The stretches of a recovery, and how long each took.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Trial;
+use crate::core::time::Time;
+
+/// When each phase began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// The request was sent.
+    pub injected: Time,
+    /// The container ended, the pod went, or progress began anew.
+    pub down: Option<Time>,
+    /// The node holds the restart back.
+    pub backoff: Option<Time>,
+    /// A new execution runs.
+    pub restarted: Option<Time>,
+    /// It is Ready.
+    pub ready: Option<Time>,
+    /// New work is being done.
+    pub recovered: Option<Time>,
+    /// Both sides vouch for every call.
+    pub verified: Option<Time>,
+}
+
+/// A stretch of a recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// From the request until the death was seen.
+    Detect,
+    /// Held back by the node.
+    Backoff,
+    /// From the death (or the end of back-off) until a new execution ran.
+    Restart,
+    /// From a running execution until it was Ready.
+    Ready,
+    /// From there until new work was done: reconnect and replay.
+    Recover,
+}
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Detect,
+        Self::Backoff,
+        Self::Restart,
+        Self::Ready,
+        Self::Recover,
+    ];
+
+    /// One word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Detect => "detect",
+            Self::Backoff => "backoff",
+            Self::Restart => "restart",
+            Self::Ready => "ready",
+            Self::Recover => "recover",
+        }
+    }
+}
+
+impl Trial {
+    /// Recovery time: from the request to new work.
+    pub fn recovery_time(&self) -> Option<Duration> {
+        self.marks.recovered.map(|at| at.since(self.marks.injected))
+    }
+
+    /// Recovery time without what the node held the restart back.
+    pub fn recovery_time_without_backoff(&self) -> Option<Duration> {
+        self.recovery_time()
+            .map(|all| all.saturating_sub(self.clues.held))
+    }
+
+    /// How long a phase took; zero if it was passed unseen or is still ahead.
+    pub fn phase(&self, phase: Phase) -> Duration {
+        self.phases()
+            .into_iter()
+            .find(|(p, _)| *p == phase)
+            .map_or(Duration::ZERO, |(_, d)| d)
+    }
+
+    /// The phases that are over, in order, with their lengths. They add up to
+    /// the recovery time once the trial has recovered.
+    ///
+    /// A node may hold a container back more than once before it stays up, so
+    /// back-off is the sum of all these waits, and restart is the rest of the
+    /// time between the death and the execution that recovered.
+    pub fn phases(&self) -> Vec<(Phase, Duration)> {
+        let marks = &self.marks;
+        let mut phases = Vec::new();
+        let Some(down) = marks.down else {
+            return phases;
+        };
+        phases.push((Phase::Detect, down.since(marks.injected)));
+        if marks.backoff.is_some() && self.clues.held_since.is_none() {
+            phases.push((Phase::Backoff, self.clues.held));
+        }
+        let Some(restarted) = marks.restarted else {
+            return phases;
+        };
+        phases.push((
+            Phase::Restart,
+            restarted.since(down).saturating_sub(self.clues.held),
+        ));
+        // A Ready condition that is seen only when work is being done again
+        // has told nothing about when that began.
+        let ready = marks
+            .ready
+            .filter(|ready| marks.recovered.is_none_or(|recovered| *ready <= recovered));
+        if let Some(ready) = ready {
+            phases.push((Phase::Ready, ready.since(restarted)));
+        }
+        if let Some(recovered) = marks.recovered {
+            phases.push((Phase::Recover, recovered.since(ready.unwrap_or(restarted))));
+        }
+        phases
+    }
+}

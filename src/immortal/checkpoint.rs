@@ -1,0 +1,331 @@
+//! Checkpoints: the whole state of an instance at the end of a page.
+//!
+//! Beside the application's own state that is, for each link, how far it got in
+//! both directions and the calls that the peer has not yet made durable: replay
+//! starts after them and could not make them again. A checkpoint is written
+//! beside the one before, synchronised, and only then given its name.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::codec::{Fields, put_text};
+use super::directory::Directory;
+use super::error::Error;
+use super::link::Chunk;
+
+const MAGIC: &[u8; 8] = b"akCheck1";
+
+/// The state of an instance between two pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Generation: the log of this number follows.
+    pub number: u64,
+    /// The execution that took it.
+    pub epoch: u64,
+    /// Sequence number of the first page that is not part of it.
+    pub next_page: u64,
+    /// The logged clock, nanoseconds since 1970.
+    pub time: u64,
+    /// What the application saved.
+    pub app: Vec<u8>,
+    /// Next sequence number of a call of the instance to itself.
+    pub next_own: u64,
+    /// Calls to itself that are made but not executed: sequence number, then the
+    /// call as the codec lays it out.
+    pub own: Vec<(u64, Vec<u8>)>,
+    /// The links, in the order of their indexes.
+    pub links: Vec<LinkSnapshot>,
+}
+
+/// The state of one link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkSnapshot {
+    /// The peer, once it is known.
+    pub peer: Option<String>,
+    /// Next call expected from the peer.
+    pub next_in: u64,
+    /// Next call to be made to the peer.
+    pub next_out: u64,
+    /// Last call that the peer has made durable.
+    pub acknowledged: u64,
+    /// Calls made and not known to be durable at the peer.
+    pub retained: Vec<Arc<Chunk>>,
+}
+
+/// Writes a checkpoint durably and publishes it, then removes generations that
+/// are no longer needed.
+pub fn publish(directory: &Directory, instance: &str, snapshot: &Snapshot) -> Result<(), Error> {
+    let unfinished = directory.unfinished_path(snapshot.number);
+    let finished = directory.checkpoint_path(snapshot.number);
+    File::create(&unfinished)
+        .and_then(|file| {
+            let mut out = Summing {
+                out: BufWriter::with_capacity(1 << 16, file),
+                crc: crc32fast::Hasher::new(),
+            };
+            encode(&mut out, instance, snapshot)?;
+            let Summing { mut out, crc } = out;
+            out.write_all(&crc.finalize().to_le_bytes())?;
+            out.into_inner()?.sync_all()
+        })
+        .map_err(Error::disk("write", &unfinished))?;
+    fs::rename(&unfinished, &finished).map_err(Error::disk("publish", &finished))?;
+    directory.sync()?;
+    directory.prune()
+}
+
+/// Reads the newest checkpoint that is whole; `None` in a directory without any.
+/// `passed` is told of each newer one that is damaged, with the reason.
+pub fn newest(
+    directory: &Directory,
+    instance: &str,
+    mut passed: impl FnMut(&Path, &str),
+) -> Result<Option<Snapshot>, Error> {
+    let numbers = directory.checkpoints()?;
+    for &number in numbers.iter().rev() {
+        let path = directory.checkpoint_path(number);
+        let bytes = fs::read(&path).map_err(Error::disk("read", &path))?;
+        match decode(&bytes, instance, number) {
+            Ok(snapshot) => return Ok(Some(snapshot)),
+            Err(reason) => passed(&path, reason),
+        }
+    }
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    Err(Error::NoCheckpoint {
+        path: directory.path().to_owned(),
+        reason: format!("{} found, all damaged", numbers.len()),
+    })
+}
+
+struct Summing<W> {
+    out: W,
+    crc: crc32fast::Hasher,
+}
+
+impl<W: Write> Write for Summing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.crc.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn encode(out: &mut impl Write, instance: &str, snapshot: &Snapshot) -> io::Result<()> {
+    let mut head = MAGIC.to_vec();
+    put_text(&mut head, instance);
+    for value in [
+        snapshot.number,
+        snapshot.epoch,
+        snapshot.next_page,
+        snapshot.time,
+        snapshot.next_own,
+        snapshot.own.len() as u64,
+        snapshot.links.len() as u64,
+        snapshot.app.len() as u64,
+    ] {
+        head.extend_from_slice(&value.to_le_bytes());
+    }
+    head.extend_from_slice(&snapshot.app);
+    for (seq, call) in &snapshot.own {
+        head.extend_from_slice(&seq.to_le_bytes());
+        head.extend_from_slice(&(call.len() as u64).to_le_bytes());
+        head.extend_from_slice(call);
+    }
+    out.write_all(&head)?;
+    for link in &snapshot.links {
+        let mut head = vec![u8::from(link.peer.is_some())];
+        put_text(&mut head, link.peer.as_deref().unwrap_or_default());
+        for value in [
+            link.next_in,
+            link.next_out,
+            link.acknowledged,
+            link.retained.len() as u64,
+        ] {
+            head.extend_from_slice(&value.to_le_bytes());
+        }
+        out.write_all(&head)?;
+        for chunk in &link.retained {
+            for value in [
+                chunk.first,
+                u64::from(chunk.count),
+                chunk.payload,
+                chunk.run.len() as u64,
+            ] {
+                out.write_all(&value.to_le_bytes())?;
+            }
+            out.write_all(&chunk.run)?;
+        }
+    }
+    Ok(())
+}
+
+fn decode(bytes: &[u8], instance: &str, number: u64) -> Result<Snapshot, &'static str> {
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or("it is cut short")?;
+    if !body.starts_with(MAGIC) {
+        return Err("it does not begin as a checkpoint does");
+    }
+    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+        return Err("its checksum does not match");
+    }
+    let mut fields = Fields(&body[MAGIC.len()..]);
+    let (name, snapshot) = decode_body(&mut fields).ok_or("it is cut short")?;
+    if name != instance {
+        return Err("it belongs to another instance");
+    }
+    if snapshot.number != number {
+        return Err("it is another generation than its name says");
+    }
+    if !fields.0.is_empty() {
+        return Err("it is longer than its content");
+    }
+    Ok(snapshot)
+}
+
+fn decode_body(fields: &mut Fields<'_>) -> Option<(String, Snapshot)> {
+    let name = fields.text()?;
+    let mut snapshot = Snapshot {
+        number: fields.u64()?,
+        epoch: fields.u64()?,
+        next_page: fields.u64()?,
+        time: fields.u64()?,
+        next_own: fields.u64()?,
+        ..Snapshot::default()
+    };
+    let own = fields.u64()?;
+    let links = fields.u64()?;
+    let app = fields.u64()?;
+    snapshot.app = fields.bytes(app as usize)?.to_vec();
+    for _ in 0..own {
+        let seq = fields.u64()?;
+        let length = fields.u64()?;
+        snapshot
+            .own
+            .push((seq, fields.bytes(length as usize)?.to_vec()));
+    }
+    for _ in 0..links {
+        snapshot.links.push(decode_link(fields)?);
+    }
+    Some((name, snapshot))
+}
+
+fn decode_link(fields: &mut Fields<'_>) -> Option<LinkSnapshot> {
+    let known = fields.u8()? == 1;
+    let name = fields.text()?;
+    let mut link = LinkSnapshot {
+        peer: known.then_some(name),
+        next_in: fields.u64()?,
+        next_out: fields.u64()?,
+        acknowledged: fields.u64()?,
+        retained: Vec::new(),
+    };
+    for _ in 0..fields.u64()? {
+        let first = fields.u64()?;
+        let count = u32::try_from(fields.u64()?).ok()?;
+        let payload = fields.u64()?;
+        let length = fields.u64()?;
+        link.retained.push(Arc::new(Chunk {
+            first,
+            count,
+            payload,
+            run: fields.bytes(length as usize)?.to_vec(),
+        }));
+    }
+    Some(link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::directory::Durability;
+    use super::*;
+
+    fn sample(number: u64) -> Snapshot {
+        Snapshot {
+            number,
+            epoch: 3,
+            next_page: 40 + number,
+            time: 5,
+            app: b"state".to_vec(),
+            next_own: 9,
+            own: vec![(8, b"\x00\x01".to_vec())],
+            links: vec![
+                LinkSnapshot {
+                    peer: Some("server".into()),
+                    next_in: 11,
+                    next_out: 22,
+                    acknowledged: 19,
+                    retained: vec![Arc::new(Chunk {
+                        first: 20,
+                        count: 2,
+                        payload: 4,
+                        run: b"abcdefgh".to_vec(),
+                    })],
+                },
+                LinkSnapshot::default(),
+            ],
+        }
+    }
+
+    fn directory() -> (tempfile::TempDir, Directory) {
+        let root = tempfile::tempdir().unwrap();
+        let directory = Directory::open(root.path(), "a", Durability::Os, |_| {}).unwrap();
+        (root, directory)
+    }
+
+    #[test]
+    fn the_newest_one_comes_back_and_two_stay() {
+        let (_root, directory) = directory();
+        assert_eq!(newest(&directory, "a", |_, _| {}).unwrap(), None);
+        for number in 1..=4 {
+            publish(&directory, "a", &sample(number)).unwrap();
+        }
+        let read = newest(&directory, "a", |_, reason| panic!("{reason}")).unwrap();
+        assert_eq!(read, Some(sample(4)));
+        assert_eq!(directory.checkpoints().unwrap(), [3, 4]);
+    }
+
+    #[test]
+    fn a_damaged_one_is_passed_over_for_the_one_before() {
+        let (_root, directory) = directory();
+        publish(&directory, "a", &sample(1)).unwrap();
+        publish(&directory, "a", &sample(2)).unwrap();
+        let path = directory.checkpoint_path(2);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bad = whole.clone();
+            bad[at] ^= 1;
+            fs::write(&path, &bad).unwrap();
+            let mut told = 0;
+            let read = newest(&directory, "a", |_, _| told += 1).unwrap();
+            assert_eq!((read, told), (Some(sample(1)), 1), "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            let read = newest(&directory, "a", |_, _| {}).unwrap();
+            assert_eq!(read, Some(sample(1)), "cut at {at}");
+        }
+        fs::write(directory.checkpoint_path(1), "junk").unwrap();
+        fs::write(&path, "junk").unwrap();
+        assert!(matches!(
+            newest(&directory, "a", |_, _| {}),
+            Err(Error::NoCheckpoint { .. })
+        ));
+    }
+
+    #[test]
+    fn an_unfinished_one_does_not_count() {
+        let (root, directory) = directory();
+        publish(&directory, "a", &sample(1)).unwrap();
+        fs::write(directory.unfinished_path(2), "half").unwrap();
+        let read = newest(&directory, "a", |_, _| panic!("not a checkpoint")).unwrap();
+        assert_eq!(read, Some(sample(1)));
+        drop(directory);
+        let again = Directory::open(root.path(), "a", Durability::Os, |_| {}).unwrap();
+        assert!(!again.unfinished_path(2).exists());
+    }
+}

@@ -1,0 +1,143 @@
+//! Making inputs safe, and bounding what a recovery has to read.
+//!
+//! The committer writes one page after the other and hands each to the executor
+//! once it is safe. When a log is long enough it begins the next generation; the
+//! executor takes the checkpoint when it gets to that place, and another thread
+//! writes it while calls go on.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::checkpoint::{self, Snapshot};
+use super::directory::Directory;
+use super::error::Error;
+use super::execute::Committed;
+use super::inbox::Taken;
+use super::log::LogWriter;
+use super::page::Record;
+use super::shared::Shared;
+
+/// Whether a checkpoint is on its way: only one is.
+#[derive(Debug, Default)]
+pub struct Generations {
+    busy: Mutex<bool>,
+    done: Condvar,
+}
+
+impl Generations {
+    /// Claims the right to begin a generation; `false` if the checkpoint of the last
+    /// one is not done. With `wait` it waits for that instead.
+    pub fn begin(&self, wait: bool) -> bool {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        while *busy {
+            if !wait {
+                return false;
+            }
+            busy = self.done.wait(busy).unwrap_or_else(PoisonError::into_inner);
+        }
+        *busy = true;
+        true
+    }
+
+    fn end(&self) {
+        *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.done.notify_all();
+    }
+}
+
+/// Writes checkpoints as they are taken.
+pub fn write_checkpoints(
+    directory: &Directory,
+    instance: &str,
+    taken: &Receiver<Snapshot>,
+    generations: &Generations,
+) -> Result<(), Error> {
+    for snapshot in taken {
+        checkpoint::publish(directory, instance, &snapshot)?;
+        generations.end();
+    }
+    Ok(())
+}
+
+/// Where the committer stands.
+#[derive(Debug)]
+pub struct Committer {
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// Where logs are.
+    pub directory: Arc<Directory>,
+    /// The log being written.
+    pub log: LogWriter,
+    /// Sequence number of the next page.
+    pub next_page: u64,
+    /// Clock of the page before.
+    pub time: u64,
+    /// A log this long is followed by another generation, in bytes.
+    pub trigger: u64,
+    /// Checkpoints under way.
+    pub generations: Arc<Generations>,
+}
+
+impl Committer {
+    /// Commits pages for ever.
+    pub fn run(mut self, executor: &Sender<Committed>) -> Result<(), Error> {
+        let mut logged: Vec<u64> = vec![0; self.shared.links.len()];
+        loop {
+            let mut taken = self.shared.inbox.take();
+            if let Some(number) = self.next_generation()? {
+                let _ = executor.send(Committed::Generation(number));
+            }
+            self.append(&mut taken, &mut logged)?;
+            self.shared.inbox.committed();
+            for (link, next_in) in self.shared.links.iter().zip(&taken.next_in) {
+                link.made_durable(next_in - 1);
+            }
+            let _ = executor.send(Committed::Page {
+                page: taken.page,
+                seq: self.next_page,
+                time: self.time,
+            });
+            self.next_page += 1;
+        }
+    }
+
+    fn next_generation(&mut self) -> Result<Option<u64>, Error> {
+        // A checkpoint that cannot keep up holds the log back rather than let the
+        // disk fill.
+        let length = self.log.length;
+        if length < self.trigger || !self.generations.begin(length >= 2 * self.trigger) {
+            return Ok(None);
+        }
+        self.log = LogWriter::create(&self.directory, self.log.number + 1)?;
+        Ok(Some(self.log.number))
+    }
+
+    fn append(&mut self, taken: &mut Taken, logged: &mut [u64]) -> Result<(), Error> {
+        let links = self.shared.links.iter().zip(logged);
+        for (link, (owed, logged)) in (0..).zip(links) {
+            let seq = owed.last_acknowledged();
+            if seq > *logged {
+                *logged = seq;
+                taken.page.put(Record::Acknowledged { link, seq });
+            }
+        }
+        self.time = clock().max(self.time + 1);
+        let page = taken.page.seal(
+            self.log.number,
+            self.next_page,
+            self.shared.epoch,
+            self.time,
+        );
+        self.log.append(page)
+    }
+}
+
+fn clock() -> u64 {
+    // A clock before 1970 or after 2500 only makes throughputs odd.
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
+        })
+}

@@ -1,0 +1,236 @@
+//! Executing pages, the first time and again after a kill: one path for both.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::app::{App, Call, Caller, Context};
+use super::checkpoint::Snapshot;
+use super::codec::take_call;
+use super::error::Error;
+use super::outgoing::{BEGIN, Outgoing};
+use super::page::{Origin, Page, Record, records};
+use super::shared::{Event, Shared};
+
+/// What the committer hands over, in the order of the log.
+#[derive(Debug)]
+pub enum Committed {
+    /// A page is safe: execute it.
+    Page {
+        /// The page.
+        page: Page,
+        /// Its sequence number.
+        seq: u64,
+        /// Its clock.
+        time: u64,
+    },
+    /// A new log begins here: take the checkpoint of its generation.
+    Generation(u64),
+}
+
+/// Executes calls in the order of the log.
+#[derive(Debug)]
+pub struct Executor<A> {
+    app: A,
+    shared: Arc<Shared>,
+    outgoing: Outgoing,
+    next_in: Vec<u64>,
+    next_page: u64,
+    time: u64,
+    calls: u64,
+    finished: bool,
+    told_finished: bool,
+}
+
+impl<A: App> Executor<A> {
+    /// Continues from a checkpoint whose links `shared` was made of.
+    pub fn new(app: A, shared: Arc<Shared>, snapshot: Snapshot) -> Self {
+        Self {
+            app,
+            outgoing: Outgoing::new(Arc::clone(&shared), snapshot.own, snapshot.next_own),
+            shared,
+            next_in: snapshot.links.iter().map(|link| link.next_in).collect(),
+            next_page: snapshot.next_page,
+            time: snapshot.time,
+            calls: 0,
+            finished: false,
+            told_finished: false,
+        }
+    }
+
+    /// The application.
+    pub fn app(&mut self) -> &mut A {
+        &mut self.app
+    }
+
+    /// Calls executed so far.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// Per link, the next call to be executed.
+    pub fn next_in(&self) -> &[u64] {
+        &self.next_in
+    }
+
+    /// Sequence number of the next page, and the clock of the last one.
+    pub fn position(&self) -> (u64, u64) {
+        (self.next_page, self.time)
+    }
+
+    /// Replay is over.
+    pub fn live(&mut self) {
+        self.outgoing.live();
+    }
+
+    /// The application had finished before this execution.
+    pub fn finished_before(&mut self) {
+        self.finished = true;
+        self.tell_finished();
+    }
+
+    /// Executes one page.
+    pub fn execute(&mut self, seq: u64, time: u64, body: &[u8]) -> Result<(), Error> {
+        self.time = time;
+        for record in records(body) {
+            match record {
+                Record::Calls {
+                    origin,
+                    first,
+                    count,
+                    run,
+                } => self.run(origin, first, count, run)?,
+                Record::Acknowledged { link, seq } => {
+                    if self.outgoing.replaying() {
+                        self.shared.links[usize::from(link)].acknowledged(seq);
+                    }
+                }
+                Record::Attached { link, name } => {
+                    self.shared.links[usize::from(link)].attach(name);
+                }
+            }
+        }
+        self.next_page = seq + 1;
+        Ok(())
+    }
+
+    fn run(&mut self, origin: Origin, first: u64, count: u32, run: &[u8]) -> Result<(), Error> {
+        let live = !self.outgoing.replaying();
+        let caller = match origin {
+            Origin::Peer(link) => {
+                let link = usize::from(link);
+                if A::ANSWERS && live {
+                    self.shared.wait_for_room();
+                }
+                if self.next_in.get(link) != Some(&first) {
+                    return Err(self.malformed(origin, first));
+                }
+                self.next_in[link] = first + u64::from(count);
+                Caller::Peer(link)
+            }
+            Origin::Own => {
+                if !self.outgoing.own_executed(first) {
+                    return Err(self.malformed(origin, first));
+                }
+                Caller::Own
+            }
+            Origin::Impulse => Caller::World,
+        };
+        let mut rest = run;
+        for index in 0..count {
+            let Some((method, payload)) = take_call(&mut rest) else {
+                return Err(self.malformed(origin, first + u64::from(index)));
+            };
+            self.call(Call {
+                caller,
+                method,
+                payload,
+            });
+        }
+        self.outgoing.seal_all();
+        if let Caller::Peer(link) = caller
+            && live
+        {
+            self.shared.links[link].count_executed(run.len() as u64);
+        }
+        self.app.settled();
+        self.tell_finished();
+        Ok(())
+    }
+
+    fn call(&mut self, call: Call<'_>) {
+        self.calls += 1;
+        let mut context = Context {
+            outgoing: &mut self.outgoing,
+            now: self.time,
+            finished: &mut self.finished,
+        };
+        if call.caller == Caller::Own && call.method == BEGIN {
+            self.app.begin(&mut context);
+        } else {
+            self.app.call(&call, &mut context);
+        }
+    }
+
+    fn malformed(&self, origin: Origin, seq: u64) -> Error {
+        let source_name = match origin {
+            Origin::Peer(link) => self
+                .shared
+                .links
+                .get(usize::from(link))
+                .and_then(super::link::Link::peer)
+                .unwrap_or_else(|| "an unknown peer".into()),
+            Origin::Own => "the instance itself".into(),
+            Origin::Impulse => "the outside".into(),
+        };
+        Error::Malformed { source_name, seq }
+    }
+
+    fn tell_finished(&mut self) {
+        if self.finished && !self.told_finished {
+            self.told_finished = true;
+            self.shared.tell(Event::Finished);
+        }
+    }
+
+    /// The state after the last page.
+    pub fn snapshot(&mut self, number: u64) -> Snapshot {
+        self.app.checkpointing();
+        let mut app = Vec::new();
+        self.app.save(&mut app);
+        let (own, next_own) = self.outgoing.own_snapshot();
+        let links = self.shared.links.iter().zip(&self.next_in);
+        Snapshot {
+            number,
+            epoch: self.shared.epoch,
+            next_page: self.next_page,
+            time: self.time,
+            app,
+            next_own,
+            own,
+            links: links
+                .map(|(link, next_in)| link.snapshot(*next_in))
+                .collect(),
+        }
+    }
+
+    /// Executes what the committer hands over, for as long as it does.
+    pub fn follow(
+        &mut self,
+        pages: &Receiver<Committed>,
+        checkpoints: &Sender<Snapshot>,
+    ) -> Result<(), Error> {
+        for committed in pages {
+            match committed {
+                Committed::Page { page, seq, time } => {
+                    self.execute(seq, time, page.body())?;
+                    self.shared.inbox.recycle(page);
+                }
+                Committed::Generation(number) => {
+                    // The other end goes away only with the process.
+                    let _ = checkpoints.send(self.snapshot(number));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! Inputs on their way to the log.
+//!
+//! Whatever arrives is put into the page that is being gathered; the committer
+//! takes the page when it is done with the one before. Here duplicates are
+//! filtered, by sequence number, and here calls of the instance to itself wait
+//! while too much is owed to peers: they are where new work comes from.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::codec::{put_call, skip_calls};
+use super::page::{Origin, Page, Record};
+
+/// Pages kept for reuse.
+const SPARE: usize = 4;
+
+#[derive(Debug, Default)]
+struct State {
+    page: Page,
+    /// Per link, the next call to be logged.
+    next_in: Vec<u64>,
+    /// Calls to itself that wait for room.
+    own: VecDeque<(u64, Vec<u8>)>,
+    spare: Vec<Page>,
+    flush: bool,
+    taken: u64,
+    committed: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    state: Mutex<State>,
+    filled: Condvar,
+    committed: Condvar,
+}
+
+/// A page on its way to the log.
+#[derive(Debug)]
+pub struct Taken {
+    /// The page, not yet sealed.
+    pub page: Page,
+    /// Per link, the next call that this page does not hold.
+    pub next_in: Vec<u64>,
+}
+
+/// A run did not continue where the one before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The call that should have come.
+    pub expected: u64,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next call expected from a link.
+    pub fn next_in(&self, link: u16) -> u64 {
+        self.lock().next_in[usize::from(link)]
+    }
+
+    /// Sets what is expected from the links, after replay.
+    pub fn expect(&self, next_in: Vec<u64>) {
+        self.lock().next_in = next_in;
+    }
+
+    /// Takes a run of calls from a peer; answers how many bytes of it were new.
+    pub fn receive(&self, link: u16, first: u64, count: u32, run: &[u8]) -> Result<usize, Gap> {
+        let mut state = self.lock();
+        let expected = state.next_in[usize::from(link)];
+        let end = first + u64::from(count);
+        if first > expected {
+            return Err(Gap { expected });
+        }
+        if end <= expected {
+            return Ok(0);
+        }
+        let fresh = skip_calls(run, expected - first).ok_or(Gap { expected })?;
+        state.page.put(Record::Calls {
+            origin: Origin::Peer(link),
+            first: expected,
+            count: (end - expected) as u32,
+            run: fresh,
+        });
+        state.next_in[usize::from(link)] = end;
+        self.filled.notify_one();
+        Ok(fresh.len())
+    }
+
+    /// Takes an input from the world.
+    pub fn impulse(&self, method: u8, payload: &[u8]) {
+        let mut run = Vec::new();
+        put_call(&mut run, method, &[payload]);
+        self.lock().page.put(Record::Calls {
+            origin: Origin::Impulse,
+            first: 0,
+            count: 1,
+            run: &run,
+        });
+        self.filled.notify_one();
+    }
+
+    /// Logs the name of a link's peer and waits until that is durable.
+    pub fn attach(&self, link: u16, name: &str) {
+        let mut state = self.lock();
+        state.page.put(Record::Attached { link, name });
+        drop(self.wait_committed(state));
+    }
+
+    /// Has a page written even if nothing came in, and waits until it is durable.
+    pub fn flush(&self) {
+        let mut state = self.lock();
+        state.flush = true;
+        drop(self.wait_committed(state));
+    }
+
+    /// Waits until the page that is being gathered is durable.
+    fn wait_committed<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.filled.notify_one();
+        let ticket = state.taken + 1;
+        while state.committed < ticket {
+            state = self
+                .committed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+
+    /// Takes a call of the instance to itself; it is logged once `room` answers
+    /// that there is some, now or at a later [`Inbox::admit`].
+    pub fn own(&self, seq: u64, call: Vec<u8>, room: impl Fn() -> bool) {
+        self.lock().own.push_back((seq, call));
+        self.admit(room);
+    }
+
+    /// Lets calls of the instance to itself in, one after the other while there is
+    /// room: to be called whenever some may have become free.
+    pub fn admit(&self, room: impl Fn() -> bool) {
+        let mut state = self.lock();
+        while !state.own.is_empty() && room() {
+            let Some((first, call)) = state.own.pop_front() else {
+                break;
+            };
+            state.page.put(Record::Calls {
+                origin: Origin::Own,
+                first,
+                count: 1,
+                run: &call,
+            });
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits for a page with something in it and takes it.
+    pub fn take(&self) -> Taken {
+        let mut state = self.lock();
+        while state.page.is_empty() && !state.flush {
+            state = self
+                .filled
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.taken += 1;
+        state.flush = false;
+        let empty = state.spare.pop().unwrap_or_default();
+        Taken {
+            page: std::mem::replace(&mut state.page, empty),
+            next_in: state.next_in.clone(),
+        }
+    }
+
+    /// The page that was taken last is durable.
+    pub fn committed(&self) {
+        let mut state = self.lock();
+        state.committed = state.committed.max(state.taken);
+        self.committed.notify_all();
+    }
+
+    /// Nothing will be committed any more: whoever waits for it goes on.
+    pub fn close(&self) {
+        self.lock().committed = u64::MAX;
+        self.committed.notify_all();
+    }
+
+    /// Gives a page back once it has been executed.
+    pub fn recycle(&self, mut page: Page) {
+        let mut state = self.lock();
+        if state.spare.len() < SPARE {
+            page.clear();
+            state.spare.push(page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::page::records;
+    use super::*;
+
+    fn run(calls: &[&[u8]]) -> Vec<u8> {
+        let mut run = Vec::new();
+        for call in calls {
+            put_call(&mut run, 1, &[call]);
+        }
+        run
+    }
+
+    #[test]
+    fn duplicates_are_filtered_whole_and_in_part() {
+        let inbox = Inbox::default();
+        inbox.expect(vec![1]);
+        let three = run(&[b"a", b"bb", b"ccc"]);
+        assert_eq!(inbox.receive(0, 1, 3, &three), Ok(three.len()));
+        assert_eq!(inbox.receive(0, 1, 3, &three), Ok(0));
+        let overlap = run(&[b"ccc", b"dddd"]);
+        assert_eq!(inbox.receive(0, 3, 2, &overlap), Ok(6));
+        assert_eq!(
+            inbox.receive(0, 6, 1, b"\x00\x01"),
+            Err(Gap { expected: 5 })
+        );
+        let taken = inbox.take();
+        assert_eq!(taken.next_in, [5]);
+        let seen: Vec<_> = records(taken.page.body()).collect();
+        assert_eq!(
+            seen[1],
+            Record::Calls {
+                origin: Origin::Peer(0),
+                first: 4,
+                count: 1,
+                run: &run(&[b"dddd"])
+            }
+        );
+        assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn own_calls_wait_for_room() {
+        let inbox = Inbox::default();
+        inbox.own(1, run(&[b"x"]), || false);
+        inbox.impulse(9, b"");
+        assert_eq!(records(inbox.take().page.body()).count(), 1);
+        inbox.admit(|| true);
+        let taken = inbox.take();
+        assert!(matches!(
+            records(taken.page.body()).next(),
+            Some(Record::Calls {
+                origin: Origin::Own,
+                first: 1,
+                ..
+            })
+        ));
+    }
+}

@@ -1,0 +1,71 @@
+//! What a message holds: byte i is i modulo 256, and in front of that the number of
+//! the call, from 1, as the application counts them. A receiver judges from these
+//! numbers alone whether anything was lost, doubled or reordered; what the runtime
+//! counts is not asked.
+
+use super::super::codec::{put_varint, take_varint};
+
+/// Messages shorter than this have no room for a number.
+const NUMBERED: usize = 8;
+
+/// Makes the messages of one size after the other.
+#[derive(Debug, Default)]
+pub struct Payloads {
+    pattern: Vec<u8>,
+    number: Vec<u8>,
+}
+
+impl Payloads {
+    /// Messages up to `greatest` bytes.
+    pub fn new(greatest: usize) -> Self {
+        Self {
+            pattern: (0..greatest).map(|i| i as u8).collect(),
+            number: Vec::new(),
+        }
+    }
+
+    /// The message of `size` bytes for call `number`, in two parts.
+    pub fn message(&mut self, number: u64, size: usize) -> [&[u8]; 2] {
+        self.number.clear();
+        if size >= NUMBERED {
+            // Zig-zag, as the original writes signed numbers.
+            put_varint(&mut self.number, number << 1);
+        }
+        [&self.number, &self.pattern[self.number.len()..size]]
+    }
+}
+
+/// The number of the call that a message belongs to; `None` if it is too short to
+/// have one, or holds none.
+pub fn number(mut message: &[u8]) -> Option<u64> {
+    if message.len() < NUMBERED {
+        return None;
+    }
+    take_varint(&mut message).map(|zigzag| zigzag >> 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_a_pattern_with_a_number_in_front() {
+        let mut payloads = Payloads::new(300);
+        let message = payloads.message(64, 300).concat();
+        assert_eq!(message.len(), 300);
+        assert_eq!(message[..4], [0x80, 0x01, 2, 3]);
+        assert_eq!(message[299], 43);
+        assert_eq!(number(&message), Some(64));
+        assert_eq!(
+            number(&payloads.message(1 << 50, 8).concat()),
+            Some(1 << 50)
+        );
+    }
+
+    #[test]
+    fn short_messages_have_no_number() {
+        let message = Payloads::new(7).message(9, 7).concat();
+        assert_eq!(message, [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(number(&message), None);
+    }
+}

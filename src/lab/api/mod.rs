@@ -1,0 +1,38 @@
+//! The API server: enough of Kubernetes' HTTP interface that kubectl and any
+//! client library work for everyday verbs.
+//!
+//! One listener on the loopback address, TLS, HTTP/1.1, one bearer token. What
+//! is not here answers *404*, *405* or *501* with a `Status` that says so; what
+//! is accepted is done. The parts:
+//!
+//! - `path` reads what a request is about, `request` what else it carries;
+//! - `read`, `write`, `watch` work on the [store](crate::lab::store);
+//! - `logs` and `exec` carry a [node's](crate::lab::node) streams;
+//! - `present` and `table` choose how objects are shown;
+//! - `status` says no in the real server's words.
+
+mod access;
+mod discovery;
+mod exec;
+mod logs;
+mod openapi;
+mod patch;
+mod path;
+mod present;
+mod read;
+mod request;
+mod respond;
+mod route;
+mod scale;
+mod server;
+mod status;
+mod table;
+mod tls;
+mod transport;
+mod typed;
+mod validate;
+mod watch;
+mod write;
+
+pub use server::{Server, ServerError};
+pub use tls::{Identity, IdentityError};

@@ -1,0 +1,279 @@
+//! Reads a request's path: which object, which collection, which document.
+//!
+//! Kubernetes paths do not fit a table of patterns (`namespaces` is both an
+//! object's kind and a prefix of all others), so they are read by hand.
+
+use crate::lab::kinds::Resource;
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `/healthz`, `/livez`, `/readyz`.
+    Health,
+    /// `/version`.
+    Version,
+    /// `/api`: the versions of the core group.
+    CoreVersions,
+    /// `/apis`: the groups.
+    Groups,
+    /// `/apis/GROUP`.
+    Group(String),
+    /// `/api/v1` or `/apis/GROUP/VERSION`.
+    GroupVersion {
+        /// Group, empty for core.
+        group: String,
+        /// Version.
+        version: String,
+    },
+    /// `/openapi/v3`, or one document below it.
+    OpenApi(Option<String>),
+    /// A question about the caller: `selfsubjectaccessreviews` and the like.
+    Review(Review),
+    /// A collection of objects.
+    Collection {
+        /// Their kind.
+        resource: Resource,
+        /// Their namespace; none means all.
+        namespace: Option<String>,
+    },
+    /// One object, or a part or capability of it.
+    Object {
+        /// Its kind.
+        resource: Resource,
+        /// Its namespace, empty for kinds outside namespaces.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// `log`, `exec`, `scale`, … or none for the object itself.
+        subresource: Option<String>,
+    },
+}
+
+/// The questions that are answered but never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Review {
+    /// May I do this?
+    Access,
+    /// What may I do?
+    Rules,
+    /// Who am I?
+    Myself,
+}
+
+impl Review {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Access, Self::Rules, Self::Myself];
+
+    /// API group, plural name and kind.
+    pub const fn names(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Access => (
+                "authorization.k8s.io",
+                "selfsubjectaccessreviews",
+                "SelfSubjectAccessReview",
+            ),
+            Self::Rules => (
+                "authorization.k8s.io",
+                "selfsubjectrulesreviews",
+                "SelfSubjectRulesReview",
+            ),
+            Self::Myself => (
+                "authentication.k8s.io",
+                "selfsubjectreviews",
+                "SelfSubjectReview",
+            ),
+        }
+    }
+}
+
+/// Reads a path; none when nothing is served there.
+pub fn parse(path: &str) -> Option<Target> {
+    let decoded: Option<Vec<String>> = path
+        .trim_matches('/')
+        .split('/')
+        .map(percent_decode)
+        .collect();
+    let decoded = decoded?;
+    let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        ["healthz" | "livez" | "readyz", ..] => Some(Target::Health),
+        ["version"] => Some(Target::Version),
+        ["api"] => Some(Target::CoreVersions),
+        ["apis"] => Some(Target::Groups),
+        ["openapi", "v3"] => Some(Target::OpenApi(None)),
+        ["openapi", "v3", rest @ ..] => Some(Target::OpenApi(Some(rest.join("/")))),
+        ["api", version, rest @ ..] => in_group("", version, rest),
+        ["apis", group] => Some(Target::Group((*group).to_owned())),
+        ["apis", group, version, rest @ ..] => in_group(group, version, rest),
+        _ => None,
+    }
+}
+
+fn in_group(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
+    if rest.is_empty() {
+        return Some(Target::GroupVersion {
+            group: group.to_owned(),
+            version: version.to_owned(),
+        });
+    }
+    if let [plural] = rest
+        && let Some(review) = Review::ALL
+            .into_iter()
+            .find(|review| review.names().0 == group && review.names().1 == *plural)
+    {
+        return (version == "v1").then_some(Target::Review(review));
+    }
+    let (namespace, rest) = match rest {
+        // A namespace is an object too, and these are its own parts.
+        ["namespaces", _, "status" | "finalize"] => (None, rest),
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
+        _ => (None, rest),
+    };
+    let (plural, rest) = rest.split_first()?;
+    let resource = Resource::find(group, plural)?;
+    if resource.names().version != version {
+        return None;
+    }
+    let namespaced = resource.names().namespaced;
+    if namespace.is_some() && !namespaced {
+        return None;
+    }
+    match rest {
+        [] => Some(Target::Collection {
+            resource,
+            namespace: namespace.map(str::to_owned),
+        }),
+        [name, part @ ..] if part.len() <= 1 && namespace.is_some() == namespaced => {
+            Some(Target::Object {
+                resource,
+                namespace: namespace.unwrap_or_default().to_owned(),
+                name: (*name).to_owned(),
+                subresource: part.first().map(|part| (*part).to_owned()),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Decodes `%41`; none when it is no UTF-8 or hides a slash.
+fn percent_decode(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(byte);
+            rest = after;
+        }
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    (!text.contains(['/', '\0'])).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(path: &str) -> Option<(Resource, String, String, Option<String>)> {
+        match parse(path)? {
+            Target::Object {
+                resource,
+                namespace,
+                name,
+                subresource,
+            } => Some((resource, namespace, name, subresource)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn objects_are_found_in_and_outside_namespaces() {
+        let pod = |part: Option<&str>| {
+            Some((
+                Resource::Pods,
+                "default".to_owned(),
+                "a".to_owned(),
+                part.map(str::to_owned),
+            ))
+        };
+        assert_eq!(object("/api/v1/namespaces/default/pods/a"), pod(None));
+        assert_eq!(
+            object("/api/v1/namespaces/default/pods/a/log"),
+            pod(Some("log"))
+        );
+        assert_eq!(object("/api/v1/namespaces/default/pods/%61"), pod(None));
+        let namespace = object("/api/v1/namespaces/x").unwrap();
+        assert_eq!(
+            (namespace.0, namespace.2.as_str()),
+            (Resource::Namespaces, "x")
+        );
+        let status = object("/api/v1/namespaces/x/status").unwrap();
+        assert_eq!(status.3.as_deref(), Some("status"));
+        assert_eq!(object("/api/v1/nodes/n").unwrap().0, Resource::Nodes);
+        assert_eq!(
+            object("/apis/apps/v1/namespaces/d/deployments/w/scale")
+                .unwrap()
+                .3
+                .as_deref(),
+            Some("scale")
+        );
+    }
+
+    #[test]
+    fn collections_name_one_namespace_or_all() {
+        let of = |namespace: Option<&str>| {
+            Some(Target::Collection {
+                resource: Resource::Pods,
+                namespace: namespace.map(str::to_owned),
+            })
+        };
+        assert_eq!(parse("/api/v1/pods"), of(None));
+        assert_eq!(
+            parse("/api/v1/namespaces/kube-system/pods"),
+            of(Some("kube-system"))
+        );
+        assert_eq!(
+            parse("/api/v1/namespaces/kube-system/pods/"),
+            of(Some("kube-system"))
+        );
+    }
+
+    #[test]
+    fn what_is_not_served_is_not_read_as_something_else() {
+        for path in [
+            "/",
+            "/metrics",
+            "/api/v1/services",
+            "/api/v2/pods",
+            "/apis/apps/v1beta1/deployments",
+            "/apis/apps/v1/pods",
+            "/api/v1/pods/a",
+            "/api/v1/namespaces/d/nodes",
+            "/api/v1/namespaces/d/pods/a/log/b",
+            "/api/v1/namespaces/d%2Fe/pods",
+            "/api/v1/namespaces/%ff/pods",
+            "/api/v1/namespaces/%4/pods",
+            "/api/v1/watch/pods",
+        ] {
+            assert_eq!(parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn documents_have_their_own_targets() {
+        assert_eq!(parse("/readyz"), Some(Target::Health));
+        assert_eq!(parse("/api"), Some(Target::CoreVersions));
+        assert_eq!(parse("/apis/apps"), Some(Target::Group("apps".to_owned())));
+        assert_eq!(
+            parse("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"),
+            Some(Target::Review(Review::Access))
+        );
+        assert_eq!(
+            parse("/openapi/v3/apis/apps/v1"),
+            Some(Target::OpenApi(Some("apis/apps/v1".to_owned())))
+        );
+    }
+}

@@ -1,0 +1,390 @@
+//! From a request to its answer.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::exec::{self, Upgrade};
+use super::patch::Patch;
+use super::path::{self, Target};
+use super::present::Presenter;
+use super::request::{self, Filter, Query};
+use super::respond::{self, Body};
+use super::status::ApiError;
+use super::write::{self, Options, Part, Written};
+use super::{access, discovery, logs, openapi, read, scale, watch};
+use crate::lab::kinds::Resource;
+use crate::lab::node::{ExecRequest, Node};
+use crate::lab::store::{Key, Store};
+
+/// The version whose interface is served, and by whom.
+pub const VERSION: &str = concat!("v1.33.0+aks-tui-lab-", env!("CARGO_PKG_VERSION"));
+
+/// All that an answer may need.
+pub struct Api {
+    /// The objects.
+    pub store: Store,
+    /// The node's streams.
+    pub node: Arc<dyn Node>,
+    /// The bearer token.
+    pub token: String,
+    /// Where the server listens.
+    pub address: String,
+    /// Ends what would go on.
+    pub stop: CancellationToken,
+    /// Work that outlives its request.
+    pub tasks: TaskTracker,
+}
+
+type Answer = Result<Response<Body>, ApiError>;
+
+/// The parts of a request that are needed after its body is taken.
+struct Call {
+    method: Method,
+    query: Query,
+    head: http::request::Parts,
+}
+
+impl Api {
+    /// Answers a request that carried the token.
+    ///
+    /// # Errors
+    /// The refusal to send.
+    pub async fn route(&self, mut request: Request<Incoming>) -> Answer {
+        let target = path::parse(request.uri().path()).ok_or_else(ApiError::no_such_path)?;
+        let query = Query::parse(request.uri().query());
+        if let Target::Object {
+            resource: Resource::Pods,
+            namespace,
+            name,
+            subresource: Some(part),
+        } = &target
+            && part == "exec"
+        {
+            let key = Key::new(Resource::Pods, namespace, name);
+            return self.exec(&key, &query, &mut request);
+        }
+        let (head, body) = request.into_parts();
+        let body = request::read_body(body).await?;
+        let call = Call {
+            method: head.method.clone(),
+            query,
+            head,
+        };
+        match target {
+            Target::Collection {
+                resource,
+                namespace,
+            } => self.collection(resource, namespace, &call, &body),
+            Target::Object {
+                resource,
+                namespace,
+                name,
+                subresource,
+            } => {
+                let key = Key::new(resource, namespace, name);
+                self.object(&key, subresource.as_deref(), &call, &body)
+                    .await
+            }
+            Target::Review(review) => {
+                if call.method != Method::POST {
+                    return Err(ApiError::method_not_allowed());
+                }
+                let question = request::parse_object(call.content_type(), &body)?;
+                let answer = access::review(review, question);
+                Ok(respond::json(StatusCode::CREATED, &answer))
+            }
+            document => self.document(&document, &call),
+        }
+    }
+
+    /// What the server says of itself.
+    fn document(&self, target: &Target, call: &Call) -> Answer {
+        if call.method != Method::GET {
+            return Err(ApiError::method_not_allowed());
+        }
+        let found = match target {
+            Target::Health => {
+                return Ok(respond::typed(StatusCode::OK, "text/plain", "ok"));
+            }
+            Target::Version => Some(version()),
+            Target::CoreVersions | Target::Groups => {
+                let core = *target == Target::CoreVersions;
+                if call.accepts_aggregated() {
+                    let document = discovery::aggregated(core).to_string();
+                    return Ok(respond::typed(
+                        StatusCode::OK,
+                        discovery::AGGREGATED,
+                        document,
+                    ));
+                }
+                Some(if core {
+                    discovery::core_versions(&self.address)
+                } else {
+                    discovery::group_list()
+                })
+            }
+            Target::Group(name) => discovery::group(name),
+            Target::GroupVersion { group, version } => discovery::resource_list(group, version),
+            Target::OpenApi(None) => Some(openapi::index()),
+            Target::OpenApi(Some(path)) => openapi::document(path),
+            Target::Review(_) | Target::Collection { .. } | Target::Object { .. } => None,
+        };
+        let found = found.ok_or_else(ApiError::no_such_path)?;
+        Ok(respond::json(StatusCode::OK, &found))
+    }
+
+    fn collection(
+        &self,
+        resource: Resource,
+        namespace: Option<String>,
+        call: &Call,
+        body: &[u8],
+    ) -> Answer {
+        let presenter = Presenter::new(resource, &call.head.headers, &call.query)?;
+        match call.method {
+            Method::GET => {
+                let filter = Filter::parse(resource, namespace, &call.query)?;
+                if call.query.flag("watch")? {
+                    let stop = self.stop.clone();
+                    let lines =
+                        watch::start(&self.store, resource, filter, &call.query, presenter, stop)?;
+                    return Ok(respond::stream("application/json", lines));
+                }
+                let list = read::list(&self.store, resource, &filter, &call.query, &presenter)?;
+                Ok(respond::json(StatusCode::OK, &list))
+            }
+            Method::POST if discovery::verbs(resource).contains(&"create") => {
+                let object = call.object(body)?;
+                let options = Options::parse(&call.query)?;
+                let namespace = namespace.as_deref();
+                let written = write::create(&self.store, resource, namespace, object, &options)?;
+                Ok(written_answer(StatusCode::CREATED, &written, &presenter))
+            }
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    async fn object(
+        &self,
+        key: &Key,
+        subresource: Option<&str>,
+        call: &Call,
+        body: &[u8],
+    ) -> Answer {
+        let served = |name| {
+            let parts = discovery::subresources(key.resource);
+            parts.into_iter().find(|part| part.name == name)
+        };
+        match subresource {
+            None => self.whole(key, call, body),
+            Some(name) if served(name).is_none() => Err(ApiError::no_such_path()),
+            Some("status") => self.part(key, Part::Status, call, body),
+            Some("scale") => self.scale(key, call, body),
+            Some("log") if call.method == Method::GET => self.log(key, &call.query).await,
+            Some("eviction") if call.method == Method::POST => {
+                read::get(&self.store, key)?;
+                let eviction = request::parse_object(call.content_type(), body)?;
+                let options = eviction.map(|mut eviction| eviction["deleteOptions"].take());
+                write::delete(&self.store, key, &call.query, options.as_ref())?;
+                let done = json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {},
+                    "status": "Success", "code": 201,
+                });
+                Ok(respond::json(StatusCode::CREATED, &done))
+            }
+            Some(_) => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    fn whole(&self, key: &Key, call: &Call, body: &[u8]) -> Answer {
+        if call.method != Method::DELETE {
+            return self.part(key, Part::Main, call, body);
+        }
+        if !discovery::verbs(key.resource).contains(&"delete") {
+            return Err(ApiError::method_not_allowed());
+        }
+        let options = request::parse_object(call.content_type(), body)?;
+        let (object, gone) = write::delete(&self.store, key, &call.query, options.as_ref())?;
+        if !gone {
+            let presenter = Presenter::new(key.resource, &call.head.headers, &call.query)?;
+            return Ok(respond::json(StatusCode::OK, &presenter.object(&object)));
+        }
+        let names = key.resource.names();
+        let mut details = json!({
+            "name": key.name, "kind": names.plural, "uid": object["metadata"]["uid"],
+        });
+        if !names.group.is_empty() {
+            details["group"] = json!(names.group);
+        }
+        let done = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {},
+            "status": "Success", "details": details,
+        });
+        Ok(respond::json(StatusCode::OK, &done))
+    }
+
+    /// Reads or changes an object, or its status.
+    fn part(&self, key: &Key, part: Part, call: &Call, body: &[u8]) -> Answer {
+        let presenter = Presenter::new(key.resource, &call.head.headers, &call.query)?;
+        let written = match call.method {
+            Method::GET => {
+                let object = read::get(&self.store, key)?;
+                return Ok(respond::json(StatusCode::OK, &presenter.object(&object)));
+            }
+            Method::PUT => {
+                let options = Options::parse(&call.query)?;
+                write::replace(&self.store, key, part, call.object(body)?, &options)?
+            }
+            Method::PATCH => {
+                let options = Options::parse(&call.query)?;
+                let patch = Patch::parse(call.content_type(), body)?;
+                write::patch(&self.store, key, part, &patch, &options)?
+            }
+            _ => return Err(ApiError::method_not_allowed()),
+        };
+        Ok(written_answer(StatusCode::OK, &written, &presenter))
+    }
+
+    fn scale(&self, key: &Key, call: &Call, body: &[u8]) -> Answer {
+        let options = Options::parse(&call.query)?;
+        let written = match call.method {
+            Method::GET => {
+                let object = read::get(&self.store, key)?;
+                return Ok(respond::json(StatusCode::OK, &scale::of(&object)));
+            }
+            Method::PUT => {
+                let new = call.object(body)?;
+                scale::change(&self.store, key, &options, |scale| {
+                    *scale = new;
+                    Ok(())
+                })?
+            }
+            Method::PATCH => {
+                let patch = Patch::parse(call.content_type(), body)?;
+                scale::change(&self.store, key, &options, |scale| patch.apply(scale))?
+            }
+            _ => return Err(ApiError::method_not_allowed()),
+        };
+        Ok(respond::json(StatusCode::OK, &scale::of(&written.object)))
+    }
+
+    async fn log(&self, key: &Key, query: &Query) -> Answer {
+        let pod = read::get(&self.store, key)?;
+        let options = logs::Options::parse(query)?;
+        let container = logs::container(&pod, query.get("container"))?;
+        let stop = self.stop.clone();
+        let text = logs::open(self.node.as_ref(), &pod, container, options, stop).await?;
+        Ok(respond::stream("text/plain", text))
+    }
+
+    fn exec(&self, key: &Key, query: &Query, request: &mut Request<Incoming>) -> Answer {
+        if !matches!(*request.method(), Method::GET | Method::POST) {
+            return Err(ApiError::method_not_allowed());
+        }
+        let pod = read::get(&self.store, key)?;
+        let container = logs::container(&pod, query.get("container"))?.to_owned();
+        if matches!(
+            pod["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed")
+        ) {
+            return Err(ApiError::bad_request(format!(
+                "cannot exec into a container in a completed pod; current phase is {}",
+                pod["status"]["phase"].as_str().unwrap_or_default()
+            )));
+        }
+        let command = ExecRequest {
+            command: query.all("command").map(str::to_owned).collect(),
+            stdin: query.flag("stdin")?,
+            stdout: query.flag("stdout")?,
+            stderr: query.flag("stderr")?,
+            tty: query.flag("tty")?,
+        };
+        if command.command.is_empty() {
+            return Err(ApiError::bad_request(
+                "PodExecOptions is invalid: command: Required value",
+            ));
+        }
+        if !(command.stdin || command.stdout || command.stderr) {
+            return Err(ApiError::bad_request(
+                "you must specify at least 1 of stdin, stdout, stderr",
+            ));
+        }
+        let (response, upgraded) = Upgrade::accept(request)?.into_parts();
+        let (node, stop) = (Arc::clone(&self.node), self.stop.clone());
+        let uid = pod["metadata"]["uid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        self.tasks.spawn(async move {
+            let session = node.exec(&uid, &container, command.clone());
+            exec::serve(upgraded, session, &command, stop).await;
+        });
+        Ok(response)
+    }
+}
+
+impl Call {
+    fn content_type(&self) -> &str {
+        request::content_type(&self.head.headers)
+    }
+
+    fn object(&self, body: &[u8]) -> Result<Value, ApiError> {
+        let object = request::parse_object(self.content_type(), body)?;
+        object.ok_or_else(|| ApiError::bad_request("the request body is empty"))
+    }
+
+    /// Whether the client wants discovery in one document.
+    fn accepts_aggregated(&self) -> bool {
+        let values = self.head.headers.get_all(header::ACCEPT);
+        let ranges = values.iter().filter_map(|value| value.to_str().ok());
+        ranges.flat_map(|value| value.split(',')).any(|range| {
+            let mut parts: Vec<&str> = range.split(';').map(str::trim).collect();
+            parts.sort_unstable();
+            let mut wanted: Vec<&str> = discovery::AGGREGATED.split(';').collect();
+            wanted.sort_unstable();
+            parts == wanted
+        })
+    }
+}
+
+fn written_answer(code: StatusCode, written: &Written, presenter: &Presenter) -> Response<Body> {
+    let mut response = respond::json(code, &presenter.object(&written.object));
+    for warning in &written.warnings {
+        let text = format!(
+            "299 - \"{}\"",
+            warning.replace('\\', "\\\\").replace('"', "\\\"")
+        );
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": "33",
+        "gitVersion": VERSION,
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, arch()),
+    })
+}
+
+/// The processor as Kubernetes calls it.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

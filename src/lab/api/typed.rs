@@ -1,0 +1,113 @@
+//! Objects against their types: what is no such object is refused, what the
+//! type does not have is found.
+//!
+//! The types are those of the Kubernetes API itself, so that the lab knows
+//! every field that clients may send, also those it does nothing with.
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::status::ApiError;
+use crate::lab::kinds::Resource;
+
+/// An object as its type writes it, and the fields that the type does not have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Typed {
+    /// Without the unknown fields.
+    pub object: Value,
+    /// Paths of the unknown fields.
+    pub unknown: Vec<String>,
+}
+
+/// Reads an object by its type.
+///
+/// # Errors
+/// *400* when a field has a value of the wrong type.
+pub fn decode(resource: Resource, object: &Value) -> Result<Typed, ApiError> {
+    let typed = match resource {
+        Resource::Namespaces => round_trip::<Namespace>(object),
+        Resource::Nodes => round_trip::<Node>(object),
+        Resource::Deployments => round_trip::<Deployment>(object),
+        Resource::ReplicaSets => round_trip::<ReplicaSet>(object),
+        Resource::Pods => round_trip::<Pod>(object),
+        Resource::Events => round_trip::<Event>(object),
+        Resource::Leases => round_trip::<Lease>(object),
+    };
+    let kind = resource.names().kind;
+    let typed = typed.map_err(|error| {
+        ApiError::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {kind}: {error}",
+            resource.names().version
+        ))
+    })?;
+    let mut unknown = Vec::new();
+    compare(object, &typed, "", &mut unknown);
+    Ok(Typed {
+        object: typed,
+        unknown,
+    })
+}
+
+fn round_trip<T: Serialize + DeserializeOwned>(object: &Value) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(serde_json::from_value::<T>(object.clone())?)
+}
+
+/// Collects the paths that are in `given` but not in what the type kept of it.
+fn compare(given: &Value, kept: &Value, path: &str, unknown: &mut Vec<String>) {
+    match (given, kept) {
+        (Value::Object(given), Value::Object(kept)) => {
+            for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
+                let path = match path {
+                    "" => name.clone(),
+                    path => format!("{path}.{name}"),
+                };
+                match kept.get(name) {
+                    Some(kept) => compare(value, kept, &path, unknown),
+                    None => unknown.push(path),
+                }
+            }
+        }
+        (Value::Array(given), Value::Array(kept)) => {
+            for (index, (given, kept)) in given.iter().zip(kept).enumerate() {
+                compare(given, kept, &format!("{path}[{index}]"), unknown);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn unknown_fields_are_found_and_dropped() {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "a", "creationTimestamp": null},
+            "spec": {
+                "colour": "red",
+                "containers": [{"name": "a", "imagee": "x"}],
+                "restartPolicy": "Never",
+            },
+        });
+        let typed = decode(Resource::Pods, &pod).unwrap();
+        assert_eq!(typed.unknown, ["spec.colour", "spec.containers[0].imagee"]);
+        assert!(typed.object["spec"].get("colour").is_none());
+        assert_eq!(typed.object["spec"]["restartPolicy"], "Never");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_refused() {
+        let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": "none"}});
+        let error = decode(Resource::Pods, &pod).unwrap_err();
+        assert_eq!(error.code, 400);
+        let start = "Pod in version \"v1\" cannot be handled as a Pod: ";
+        assert!(error.message.starts_with(start), "{}", error.message);
+    }
+}

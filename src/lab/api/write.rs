@@ -1,0 +1,423 @@
+//! Writing objects: create, replace, patch, delete.
+//!
+//! Every write goes the same way: the object is read by its type, completed
+//! with defaults, checked, and only then stored. A dry run goes that way too,
+//! on a copy of the store.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::patch::Patch;
+use super::request::{self, Query};
+use super::status::ApiError;
+use super::{typed, validate};
+use crate::lab::defaults;
+use crate::lab::kinds::Resource;
+use crate::lab::store::{Deleted, Deletion, Key, Store, StoreError};
+
+/// What is done with fields that the type does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// How a write was asked for.
+#[derive(Debug)]
+pub struct Options {
+    fields: FieldValidation,
+    dry_run: bool,
+}
+
+impl Options {
+    /// Reads `fieldValidation` and `dryRun`.
+    ///
+    /// # Errors
+    /// *400* for values that there are not.
+    pub fn parse(query: &Query) -> Result<Self, ApiError> {
+        let fields = match query.get("fieldValidation") {
+            Some("Ignore") => FieldValidation::Ignore,
+            None | Some("Warn") => FieldValidation::Warn,
+            Some("Strict") => FieldValidation::Strict,
+            Some(odd) => {
+                return Err(ApiError::bad_request(format!(
+                    "fieldValidation: Unsupported value: {odd:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+                )));
+            }
+        };
+        let dry_run = match query.get("dryRun") {
+            None => false,
+            Some("All") => true,
+            Some(odd) => {
+                return Err(ApiError::bad_request(format!(
+                    "dryRun: Unsupported value: {odd:?}: supported values: \"All\""
+                )));
+            }
+        };
+        Ok(Self { fields, dry_run })
+    }
+
+    /// The store to write to.
+    fn store(&self, store: &Store) -> Store {
+        if self.dry_run {
+            store.fork()
+        } else {
+            store.clone()
+        }
+    }
+}
+
+/// What a write made, and what the server has to say about it.
+#[derive(Debug)]
+pub struct Written {
+    /// The object as stored.
+    pub object: Arc<Value>,
+    /// Sentences for the person, sent as warning headers.
+    pub warnings: Vec<String>,
+}
+
+/// Stores a new object.
+///
+/// # Errors
+/// *400*, *403*, *404*, *409* and *422*, as the real server.
+pub fn create(
+    store: &Store,
+    resource: Resource,
+    namespace: Option<&str>,
+    object: Value,
+    options: &Options,
+) -> Result<Written, ApiError> {
+    let names = resource.names();
+    if namespace.is_none() && names.namespaced {
+        return Err(ApiError::method_not_allowed());
+    }
+    let (mut object, warnings) = read(resource, object, options)?;
+    check_namespace(&object, namespace)?;
+    let metadata = &mut object["metadata"];
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    for ours in [
+        "uid",
+        "resourceVersion",
+        "generation",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.remove(ours);
+        }
+    }
+    if metadata["name"].as_str().unwrap_or_default().is_empty()
+        && let Some(prefix) = metadata["generateName"].as_str()
+    {
+        metadata["name"] = json!(format!("{prefix}{}", crate::lab::random_suffix()));
+    }
+    if has_status(resource)
+        && let Some(fields) = object.as_object_mut()
+    {
+        fields.remove("status");
+    }
+    defaults::fill(resource, &mut object);
+    let errors = validate::new_object(resource, &object);
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(resource, name, &errors));
+    }
+    if let Some(namespace) = namespace {
+        check_namespace_takes(store, resource, namespace, name)?;
+    }
+    let object = options.store(store).create(resource, object)?;
+    Ok(Written { object, warnings })
+}
+
+/// Which part of an object a write is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All but the status.
+    Main,
+    /// The status only.
+    Status,
+}
+
+/// Replaces an object.
+///
+/// # Errors
+/// As [`create`], and *409* when somebody else was faster.
+pub fn replace(
+    store: &Store,
+    key: &Key,
+    part: Part,
+    object: Value,
+    options: &Options,
+) -> Result<Written, ApiError> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    if name != key.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            key.name
+        )));
+    }
+    let namespace = Some(key.namespace.as_str()).filter(|it| !it.is_empty());
+    check_namespace(&object, namespace)?;
+    change(store, key, part, options, |current| {
+        *current = object;
+        Ok(())
+    })
+}
+
+/// Patches an object.
+///
+/// # Errors
+/// As [`replace`].
+pub fn patch(
+    store: &Store,
+    key: &Key,
+    part: Part,
+    patch: &Patch,
+    options: &Options,
+) -> Result<Written, ApiError> {
+    change(store, key, part, options, |current| patch.apply(current))
+}
+
+/// Reads, changes, checks and writes, with no other write in between.
+pub fn change(
+    store: &Store,
+    key: &Key,
+    part: Part,
+    options: &Options,
+    edit: impl FnOnce(&mut Value) -> Result<(), ApiError>,
+) -> Result<Written, ApiError> {
+    let mut warnings = Vec::new();
+    let changed = options.store(store).update_with(key, |object| {
+        let current = object.clone();
+        edit(object)?;
+        check_identity(key, &current, object)?;
+        let (mut new, said) = read(key.resource, object.take(), options)?;
+        warnings = said;
+        match part {
+            Part::Status => {
+                let status = new["status"].take();
+                new = current.clone();
+                new["status"] = status;
+            }
+            Part::Main => settle(key, &current, &mut new)?,
+        }
+        *object = new;
+        Ok::<(), ApiError>(())
+    })?;
+    Ok(Written {
+        object: changed,
+        warnings,
+    })
+}
+
+/// Gives a replacement what clients cannot change, fills it in and checks it.
+fn settle(key: &Key, current: &Value, new: &mut Value) -> Result<(), ApiError> {
+    for kept in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        match current["metadata"].get(kept) {
+            Some(value) => new["metadata"][kept] = value.clone(),
+            None => {
+                if let Some(metadata) = new["metadata"].as_object_mut() {
+                    metadata.remove(kept);
+                }
+            }
+        }
+    }
+    if has_status(key.resource) {
+        new["status"] = current["status"].clone();
+    }
+    defaults::fill(key.resource, new);
+    let errors = validate::replacement(key.resource, current, new);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(key.resource, &key.name, &errors))
+    }
+}
+
+fn check_identity(key: &Key, current: &Value, new: &Value) -> Result<(), ApiError> {
+    let metadata = &new["metadata"];
+    if let Some(rv) = metadata["resourceVersion"].as_str()
+        && !rv.is_empty()
+        && current["metadata"]["resourceVersion"] != rv
+    {
+        return Err(StoreError::Modified(key.clone()).into());
+    }
+    for field in ["name", "namespace", "uid"] {
+        let given = &metadata[field];
+        let absent = given.as_str().unwrap_or_default().is_empty();
+        if !absent && *given != current["metadata"][field] {
+            let mut error = ApiError::invalid(
+                key.resource,
+                &key.name,
+                &[super::status::FieldError::invalid(
+                    format!("metadata.{field}"),
+                    given,
+                    "field is immutable",
+                )],
+            );
+            if field == "uid" {
+                error = StoreError::Precondition(
+                    key.clone(),
+                    format!(
+                        "UID in precondition: {}, UID in object meta: {}",
+                        given.as_str().unwrap_or_default(),
+                        current["metadata"]["uid"].as_str().unwrap_or_default()
+                    ),
+                )
+                .into();
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Reads an object by its type, and says or refuses what the type does not have.
+fn read(
+    resource: Resource,
+    mut object: Value,
+    options: &Options,
+) -> Result<(Value, Vec<String>), ApiError> {
+    check_type(resource, &mut object)?;
+    let typed = typed::decode(resource, &object)?;
+    let unknown: Vec<String> = typed
+        .unknown
+        .iter()
+        .map(|path| format!("unknown field {path:?}"))
+        .collect();
+    match options.fields {
+        FieldValidation::Strict if !unknown.is_empty() => Err(ApiError::bad_request(format!(
+            "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
+            resource.names().kind,
+            resource.names().version,
+            resource.names().kind,
+            unknown.join(", ")
+        ))),
+        FieldValidation::Warn => Ok((typed.object, unknown)),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok((typed.object, Vec::new())),
+    }
+}
+
+/// The object must be of the kind that the path names; it may leave that out.
+fn check_type(resource: Resource, object: &mut Value) -> Result<(), ApiError> {
+    let names = resource.names();
+    let version = resource.api_version();
+    let given = |field: &str| {
+        let text = object[field].as_str().unwrap_or_default();
+        text.to_owned()
+    };
+    let (given_version, given_kind) = (given("apiVersion"), given("kind"));
+    if !given_version.is_empty() && given_version != version {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({version})"
+        )));
+    }
+    if !given_kind.is_empty() && given_kind != names.kind {
+        return Err(ApiError::bad_request(format!(
+            "{given_kind} in version \"{}\" cannot be handled as a {}: no kind \"{given_kind}\" is served here",
+            names.version, names.kind
+        )));
+    }
+    object["apiVersion"] = json!(version);
+    object["kind"] = json!(names.kind);
+    if object["metadata"].is_null() {
+        object["metadata"] = json!({});
+    }
+    Ok(())
+}
+
+fn check_namespace(object: &Value, namespace: Option<&str>) -> Result<(), ApiError> {
+    let given = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    if given.is_empty() || Some(given) == namespace {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request",
+    ))
+}
+
+fn check_namespace_takes(
+    store: &Store,
+    resource: Resource,
+    namespace: &str,
+    name: &str,
+) -> Result<(), ApiError> {
+    let found = store.get(&Key::new(Resource::Namespaces, "", namespace));
+    let Some(found) = found else {
+        return Err(ApiError::not_found(Resource::Namespaces, namespace));
+    };
+    if found["metadata"]["deletionTimestamp"].is_string() {
+        return Err(ApiError::forbidden(
+            resource,
+            name,
+            &format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the status of a kind is written through a path of its own.
+fn has_status(resource: Resource) -> bool {
+    !matches!(resource, Resource::Events | Resource::Leases)
+}
+
+/// Deletes an object; the second value says whether it is gone already.
+///
+/// # Errors
+/// *400*, *403*, *404* and *409*.
+pub fn delete(
+    store: &Store,
+    key: &Key,
+    query: &Query,
+    body: Option<&Value>,
+) -> Result<(Arc<Value>, bool), ApiError> {
+    if key.resource == Resource::Namespaces
+        && matches!(key.name.as_str(), "default" | "kube-system" | "kube-public")
+    {
+        let why = "this namespace may not be deleted";
+        return Err(ApiError::forbidden(key.resource, &key.name, why));
+    }
+    let nothing = Value::Null;
+    let body = body.unwrap_or(&nothing);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let propagation = text(&body["propagationPolicy"])
+        .or_else(|| query.get("propagationPolicy").map(str::to_owned));
+    let policy = propagation.as_deref().unwrap_or("Background");
+    if !matches!(policy, "Background" | "Foreground" | "Orphan") {
+        return Err(ApiError::bad_request(format!(
+            "invalid propagationPolicy {policy:?}: must be Foreground, Background or Orphan"
+        )));
+    }
+    let grace = match &body["gracePeriodSeconds"] {
+        Value::Null => query.number("gracePeriodSeconds")?,
+        value => Some(value.as_u64().ok_or_else(|| {
+            ApiError::bad_request("gracePeriodSeconds must be a number that is not negative")
+        })?),
+    };
+    let how = Deletion {
+        grace,
+        uid: text(&body["preconditions"]["uid"]),
+        resource_version: text(&body["preconditions"]["resourceVersion"]),
+        foreground: policy == "Foreground",
+    };
+    let mut options = Options::parse(query)?;
+    options.dry_run |= request::lists(&body["dryRun"], "All");
+    let store = options.store(store);
+    if policy == "Orphan" {
+        let owner = store
+            .get(key)
+            .ok_or_else(|| StoreError::NotFound(key.clone()))?;
+        crate::lab::controllers::garbage::orphan(&store, &owner);
+    }
+    Ok(match store.delete(key, &how)? {
+        Deleted::Gone(object) => (object, true),
+        Deleted::Terminating(object) => (object, false),
+    })
+}

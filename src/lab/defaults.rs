@@ -1,0 +1,142 @@
+//! What an object means when it does not say: the values that the real server
+//! fills in before it stores an object.
+//!
+//! Only defaults that something in the lab or a client reads are filled in;
+//! each is the real server's.
+
+use serde_json::{Map, Value, json};
+
+use super::kinds::Resource;
+
+/// Fills in what a new or replaced object leaves out.
+pub fn fill(resource: Resource, object: &mut Value) {
+    match resource {
+        Resource::Pods => {
+            fill_pod_spec(&mut object["spec"]);
+            set(&mut object["status"], "phase", json!("Pending"));
+            set(&mut object["status"], "qosClass", json!("BestEffort"));
+        }
+        Resource::Deployments => fill_deployment(object),
+        Resource::ReplicaSets => {
+            let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+            if labels.is_object() {
+                set(&mut object["metadata"], "labels", labels);
+            }
+            set(&mut object["spec"], "replicas", json!(1));
+            fill_pod_spec(&mut object["spec"]["template"]["spec"]);
+        }
+        Resource::Namespaces => {
+            let name = object["metadata"]["name"].clone();
+            object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+            set(&mut object["spec"], "finalizers", json!(["kubernetes"]));
+            set(&mut object["status"], "phase", json!("Active"));
+        }
+        Resource::Nodes | Resource::Events | Resource::Leases => {}
+    }
+}
+
+fn fill_deployment(object: &mut Value) {
+    let spec = &mut object["spec"];
+    set(spec, "replicas", json!(1));
+    set(spec, "revisionHistoryLimit", json!(10));
+    set(spec, "progressDeadlineSeconds", json!(600));
+    set(&mut spec["strategy"], "type", json!("RollingUpdate"));
+    if spec["strategy"]["type"] == "RollingUpdate" {
+        let rolling = &mut spec["strategy"]["rollingUpdate"];
+        set(rolling, "maxUnavailable", json!("25%"));
+        set(rolling, "maxSurge", json!("25%"));
+    }
+    fill_pod_spec(&mut spec["template"]["spec"]);
+}
+
+fn fill_pod_spec(spec: &mut Value) {
+    set(spec, "restartPolicy", json!("Always"));
+    set(spec, "dnsPolicy", json!("ClusterFirst"));
+    set(spec, "schedulerName", json!("default-scheduler"));
+    set(spec, "terminationGracePeriodSeconds", json!(30));
+    set(spec, "securityContext", json!({}));
+    set(spec, "enableServiceLinks", json!(true));
+    for volume in array(&mut spec["volumes"]) {
+        if let Some(host_path) = volume.get_mut("hostPath") {
+            set(host_path, "type", json!(""));
+        }
+    }
+    for container in array(&mut spec["containers"]) {
+        fill_container(container);
+    }
+}
+
+fn fill_container(container: &mut Value) {
+    let image = container["image"].as_str().unwrap_or_default();
+    let file = image.rsplit('/').next().unwrap_or_default();
+    let newest = !image.contains('@') && (!file.contains(':') || file.ends_with(":latest"));
+    let pull = if newest { "Always" } else { "IfNotPresent" };
+    set(container, "imagePullPolicy", json!(pull));
+    set(container, "resources", json!({}));
+    set(
+        container,
+        "terminationMessagePath",
+        json!("/dev/termination-log"),
+    );
+    set(container, "terminationMessagePolicy", json!("File"));
+    for port in array(&mut container["ports"]) {
+        set(port, "protocol", json!("TCP"));
+    }
+    for variable in array(&mut container["env"]) {
+        if let Some(field) = variable.pointer_mut("/valueFrom/fieldRef") {
+            set(field, "apiVersion", json!("v1"));
+        }
+    }
+}
+
+fn set(object: &mut Value, field: &str, default: Value) {
+    if object.is_null() {
+        *object = Value::Object(Map::new());
+    }
+    if let Some(fields) = object.as_object_mut() {
+        let value = fields.entry(field).or_insert(Value::Null);
+        if value.is_null() {
+            *value = default;
+        }
+    }
+}
+
+fn array(value: &mut Value) -> impl Iterator<Item = &mut Value> {
+    value.as_array_mut().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_says_little_gets_the_usual_rest_and_keeps_what_it_says() {
+        let mut pod = json!({
+            "metadata": {"name": "p"},
+            "spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "a", "image": "host:5000/x"}, {"name": "b", "image": "y:1"}],
+            },
+        });
+        fill(Resource::Pods, &mut pod);
+        assert_eq!(pod["spec"]["restartPolicy"], "Never");
+        assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 30);
+        assert_eq!(pod["spec"]["containers"][0]["imagePullPolicy"], "Always");
+        assert_eq!(
+            pod["spec"]["containers"][1]["imagePullPolicy"],
+            "IfNotPresent"
+        );
+        assert_eq!(pod["status"]["phase"], "Pending");
+    }
+
+    #[test]
+    fn filling_in_twice_changes_nothing_more() {
+        for resource in Resource::ALL {
+            let mut object = json!({"metadata": {"name": "x"}, "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}});
+            fill(resource, &mut object);
+            let once = object.clone();
+            fill(resource, &mut object);
+            assert_eq!(object, once, "{resource:?}");
+        }
+    }
+}

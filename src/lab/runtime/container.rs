@@ -1,0 +1,304 @@
+//! One execution of a container, from the lab's side.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Child;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::process::Signal;
+use tokio::sync::watch;
+
+use super::logs::Log;
+use super::procs::{self, Process};
+use super::records::{self, Records};
+use super::rootfs::Mount;
+use super::wire::{Boot, Channel, Ending, Order, Report};
+use super::{Isolation, group, sessions};
+use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
+
+/// How long an init may take to get its program running.
+const START: Duration = Duration::from_secs(30);
+
+/// How long a killed container may take before its init is killed as well.
+const KILL: Duration = Duration::from_secs(2);
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct ContainerSpec {
+    /// Name for messages, not unique.
+    pub name: String,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Environment. `PATH` is added when missing.
+    pub env: Vec<(String, String)>,
+    /// Working directory.
+    pub cwd: String,
+    /// Host name; only with namespaces.
+    pub hostname: String,
+    /// A file of the host that becomes `/etc/hosts`; only with namespaces.
+    pub hosts: Option<PathBuf>,
+    /// Names under which this executable is found on the `PATH`.
+    pub links: Vec<String>,
+    /// Volumes. Without namespaces there is no place to mount them; the caller
+    /// passes their paths to the program instead.
+    pub mounts: Vec<Mount>,
+    /// Directory of its logs.
+    pub log_directory: PathBuf,
+    /// Number of this execution; it names the log file.
+    pub execution: u32,
+}
+
+/// Why a container did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program cannot be executed, or its root cannot be built: starting it
+    /// again will fail again.
+    #[error("{0}")]
+    Refused(String),
+    /// The lab itself could not do it.
+    #[error("cannot start a container process: {0}")]
+    Lab(#[from] io::Error),
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code and signal of the program.
+    pub ending: Ending,
+    /// When the lab learned of it.
+    pub at: Timestamp,
+}
+
+/// A running container. Clones are handles on the same one.
+#[derive(Debug, Clone)]
+pub struct Container(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: String,
+    name: String,
+    isolation: Isolation,
+    pid: Option<i32>,
+    init: Process,
+    started_at: Timestamp,
+    log: Log,
+    control: Arc<Channel>,
+    gone: watch::Receiver<Option<Exit>>,
+}
+
+/// What is cleaned away when a container is gone.
+pub(super) struct Remains {
+    pub records: Arc<Records>,
+    pub staging: Option<PathBuf>,
+}
+
+impl Remains {
+    pub fn clear(&self, id: &str) {
+        if let Some(staging) = &self.staging {
+            // Nothing is mounted on it here; it is empty.
+            let _ = fs::remove_dir(staging);
+        }
+        self.records.forget(id);
+    }
+}
+
+impl Container {
+    /// Brings a freshly spawned init to run its program.
+    pub(super) async fn boot(
+        id: String,
+        name: String,
+        boot: &Boot,
+        control: OwnedFd,
+        mut child: Child,
+        log: Log,
+        remains: Remains,
+    ) -> Result<Self, StartError> {
+        let pid = child.id() as i32;
+        let isolation = match boot.root {
+            Some(_) => Isolation::Namespaces,
+            None => Isolation::Group,
+        };
+        let started = async {
+            let init = Process::read(pid).ok_or_else(|| io::Error::other("its init has gone"))?;
+            remains.records.write(&id, &init)?;
+            let control = Channel::new(control)?;
+            control.send(boot, &[]).await?;
+            let answer = tokio::time::timeout(START, control.receive::<Report>()).await;
+            let answer = answer.map_err(|_| {
+                io::Error::other(format!(
+                    "its init was not ready after {} s",
+                    START.as_secs()
+                ))
+            })??;
+            match answer {
+                Some((Report::Running { pid }, handles)) => Ok((init, control, pid, handles)),
+                Some((Report::Failed(reason), _)) => Err(StartError::Refused(reason)),
+                Some((Report::Exited(_), _)) | None => {
+                    Err(io::Error::other("its init ended before the program ran").into())
+                }
+            }
+        };
+        let (init, control, inner_pid, handles) = match started.await {
+            Ok(started) => started,
+            Err(error) => {
+                // Gone already, or of no use.
+                let _ = child.kill();
+                let _ = reap(child).await;
+                log.ended().await;
+                remains.clear(&id);
+                return Err(error);
+            }
+        };
+        let control = Arc::new(control);
+        let (tell, gone) = watch::channel(None);
+        let container = Self(Arc::new(Inner {
+            id: id.clone(),
+            name,
+            isolation,
+            pid: match isolation {
+                Isolation::Group => Some(inner_pid),
+                Isolation::Namespaces => handles.first().and_then(pid_of),
+            },
+            init,
+            started_at: Timestamp::now(),
+            log: log.clone(),
+            control: Arc::clone(&control),
+            gone,
+        }));
+        tokio::spawn(async move {
+            let exit = watch_over(&id, &control, child, isolation).await;
+            log.ended().await;
+            remains.clear(&id);
+            tell.send_replace(Some(exit));
+        });
+        Ok(container)
+    }
+
+    /// A name that no other execution has.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The program's process id on the host; none on kernels that do not tell.
+    pub fn pid(&self) -> Option<i32> {
+        self.0.pid
+    }
+
+    /// When the program ran.
+    pub fn started_at(&self) -> Timestamp {
+        self.0.started_at
+    }
+
+    /// How it ended; none while any of its processes is left.
+    pub fn exit(&self) -> Option<Exit> {
+        *self.0.gone.borrow()
+    }
+
+    /// Waits until every process of it is gone and its log is complete.
+    pub async fn wait(&self) -> Exit {
+        let mut gone = self.0.gone.clone();
+        let exit = gone.wait_for(Option::is_some).await.map(|exit| *exit);
+        // The watching task tells before it ends, unless the lab itself ends.
+        exit.ok().flatten().unwrap_or_else(|| Exit {
+            ending: Ending::killed(Signal::KILL.as_raw()),
+            at: Timestamp::now(),
+        })
+    }
+
+    /// Sends the program a signal.
+    pub async fn signal(&self, signal: Signal) {
+        // An init that is gone has no program.
+        let _ = self
+            .0
+            .control
+            .send(&Order::Signal(signal.as_raw()), &[])
+            .await;
+    }
+
+    /// Kills everything in the container and waits until it is gone.
+    pub async fn kill(&self) -> Exit {
+        self.signal(Signal::KILL).await;
+        match tokio::time::timeout(KILL, self.wait()).await {
+            Ok(exit) => exit,
+            Err(_) => {
+                self.0.init.signal(Signal::KILL);
+                self.wait().await
+            }
+        }
+    }
+
+    /// Starts a command beside the program.
+    ///
+    /// # Errors
+    /// [`NodeError::NotFound`] when the container is no longer running,
+    /// [`NodeError::CannotExecute`] when the command is not there.
+    pub async fn exec(&self, request: ExecRequest) -> Result<ExecSession, NodeError> {
+        let inner = &self.0;
+        if self.exit().is_some() {
+            return Err(NodeError::NotFound(inner.name.clone()));
+        }
+        match inner.isolation {
+            Isolation::Namespaces => sessions::open(&inner.name, &inner.control, request).await,
+            Isolation::Group => {
+                let outcome = match group::understand(&request.command) {
+                    Ok(applet) => applet.run(&procs::descendants(inner.init.pid, procs::all())),
+                    Err(reason) => super::applets::Outcome {
+                        stderr: format!("{reason}\n"),
+                        code: 126,
+                        ..Default::default()
+                    },
+                };
+                Ok(sessions::finished(&request, outcome).await)
+            }
+        }
+    }
+
+    /// Its log.
+    pub fn log(&self) -> LogSource {
+        self.0.log.source()
+    }
+}
+
+/// The pid behind a pidfd, as this process sees it.
+fn pid_of(handle: &OwnedFd) -> Option<i32> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    line.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
+/// Waits for the end of a container and of everything in it.
+async fn watch_over(id: &str, control: &Channel, child: Child, isolation: Isolation) -> Exit {
+    let mut exit = None;
+    // Until the init has closed its end, which it does with its death.
+    while let Ok(Some((report, _))) = control.receive::<Report>().await {
+        if let Report::Exited(ending) = report {
+            exit = Some(Exit {
+                ending,
+                at: Timestamp::now(),
+            });
+        }
+    }
+    let orderly = reap(child)
+        .await
+        .is_ok_and(|status| status.code().is_some());
+    if isolation == Isolation::Group && !orderly {
+        // The init was killed and could not end the others. What it left is
+        // found by its mark; what cannot be ended has been reported already.
+        if let Err(error) = records::end_marked(id).await {
+            tracing::warn!("{error}");
+        }
+    }
+    exit.unwrap_or_else(|| Exit {
+        ending: Ending::killed(Signal::KILL.as_raw()),
+        at: Timestamp::now(),
+    })
+}
+
+async fn reap(mut child: Child) -> io::Result<std::process::ExitStatus> {
+    let waited = tokio::task::spawn_blocking(move || child.wait()).await;
+    waited.map_err(io::Error::other)?
+}

@@ -1,0 +1,11 @@
+//! The program as a person meets it: in a real terminal, with real keys, on a
+//! real lab whose processes really die.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod headless;
+mod restore;
+mod resume;
+mod sandbox;
+mod story;
+mod trouble;
