@@ -65,7 +65,7 @@ fn broken_rules(file: &str, source: &str) -> Vec<String> {
         } else if module.first().is_some_and(|room| room == "core") {
             let forbidden = |name: &&str| text == **name || text.starts_with(&format!("{name}::"));
             let glob = text == "std::time::*" || text == "std::*";
-            if FORBIDDEN_IN_CORE.iter().any(|name| forbidden(&name)) || glob {
+            if FORBIDDEN_IN_CORE.iter().any(|name| forbidden(name)) || glob {
                 broken.push(format!("{file} may not name {text}: core does no I/O"));
             }
         }
