@@ -86,6 +86,8 @@ enum Command {
     Demo(Box<commands::demo::Args>),
     Replay(commands::replay::Args),
     Runs(commands::runs::Args),
+    Keys(commands::keys::Args),
+    Themes(commands::themes::Args),
     /// The immortal throughput test: a job sends, a server sends back
     #[command(subcommand)]
     Perftest(perftest::Perftest),
@@ -119,6 +121,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Demo(args)) => commands::demo::run(*args),
         Some(Command::Replay(args)) => commands::replay::run(&args),
         Some(Command::Runs(args)) => commands::runs::run(args),
+        Some(Command::Keys(args)) => commands::keys::run(&args),
+        Some(Command::Themes(args)) => commands::themes::run(&args),
         Some(Command::Perftest(command)) => Ok(run_perftest(command)),
         #[cfg(debug_assertions)]
         Some(Command::PanicOnScreen) => crate::app::terminal::panic_on_screen(),
