@@ -203,6 +203,7 @@ fn pod(name: &str, script: &str) -> Value {
     json!({
         "metadata": {"namespace": "default", "name": name},
         "spec": {
+            "nodeName": NODE,
             "restartPolicy": "Always",
             "terminationGracePeriodSeconds": 5,
             "containers": [{
@@ -224,7 +225,6 @@ async fn a_killed_process_runs_again_and_is_accounted_for() {
         let key = bed.create(pod("p", STEADY));
         let first = bed.ready(&key).await;
         eprintln!("{isolation}: from created to ready {:?}", created.elapsed());
-        assert_eq!(first["spec"]["nodeName"], NODE);
         assert_eq!(first["status"]["phase"], "Running");
         assert_eq!(container(&first)["restartCount"], 0);
         for kind in ["PodScheduled", "Initialized", "ContainersReady", "Ready"] {
@@ -280,7 +280,6 @@ async fn a_killed_process_runs_again_and_is_accounted_for() {
             bed.events("Started"),
             [("Started container main".to_owned(), 4)]
         );
-        assert_eq!(bed.events("Scheduled")[0].1, 1);
         // The logs of this execution and of the one before, no others.
         let logs = bed.state.join("pods").join(bed.uid(&key)).join("logs/main");
         let mut files: Vec<_> = fs::read_dir(logs)
@@ -645,34 +644,6 @@ async fn the_disk_outlives_the_pod_and_the_rest_does_not() {
         assert!(bed.state.join("disk/data/sub/note").exists());
         bed.close().await;
     }
-}
-
-#[tokio::test]
-async fn a_cordoned_node_takes_no_pods_until_it_is_not() {
-    let bed = Bed::new(Isolation::Group, BackoffMode::None).await.unwrap();
-    let node = Key::new(Resource::Nodes, "", NODE);
-    let cordon = |cordoned: bool| {
-        bed.store
-            .update_with::<aks_tui::lab::store::StoreError>(&node, |node| {
-                node["spec"]["unschedulable"] = json!(cordoned);
-                Ok(())
-            })
-            .unwrap();
-    };
-    cordon(true);
-    let key = bed.create(pod("p", STEADY));
-    bed.pod(&key, "it waits", |pod| {
-        condition(pod, "PodScheduled") == "False"
-    })
-    .await;
-    assert!(
-        bed.events("FailedScheduling")[0]
-            .0
-            .contains("unschedulable")
-    );
-    cordon(false);
-    bed.ready(&key).await;
-    bed.close().await;
 }
 
 /// Not a test by itself: the lab that the next test kills.

@@ -20,25 +20,23 @@ use tokio_util::task::TaskTracker;
 
 use super::kinds::Resource;
 use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError};
+use super::recorder::Recorder;
 use super::runtime::{self, Isolation, Runtime, RuntimeError};
 use super::store::{Change, Key, Store, Watch};
 
 mod addresses;
 mod backoff;
 mod env;
-mod events;
 mod images;
 mod machine;
 mod pod;
 mod run;
-mod scheduler;
 mod status;
 mod volumes;
 
 pub use backoff::BackoffMode;
 
 use addresses::{Addresses, Place};
-use events::Recorder;
 use machine::Machine;
 use pod::{Desired, Worker};
 
@@ -158,7 +156,7 @@ impl Kubelet {
         machine.register(&store)?;
         let kubelet = Self {
             shared: Arc::new(Shared {
-                recorder: Recorder::new(store.clone()),
+                recorder: Recorder::new(store.clone(), "kubelet", Some(NODE.to_owned())),
                 store,
                 runtime,
                 state: config.state,
@@ -283,7 +281,6 @@ impl Follower {
                 match (event.key.resource, event.change) {
                     (Resource::Pods, Change::Deleted) => self.gone(&event.object),
                     (Resource::Pods, _) => self.pod(&event.object),
-                    (Resource::Nodes, _) => self.schedule_all(),
                     (Resource::Deployments, Change::Added | Change::Deleted) => {
                         for post in lock(&self.posts).values() {
                             post.worker.write_hosts();
@@ -298,7 +295,7 @@ impl Follower {
 
     /// Looks at every pod, and watches from there.
     fn begin(&self) -> Watch {
-        let kinds = [Resource::Pods, Resource::Nodes, Resource::Deployments];
+        let kinds = [Resource::Pods, Resource::Deployments];
         let (objects, watch) = self.shared.store.list_and_watch(&kinds);
         let pods: Vec<_> = objects
             .iter()
@@ -322,14 +319,6 @@ impl Follower {
         watch
     }
 
-    fn schedule_all(&self) {
-        for pod in self.shared.store.list(Resource::Pods, None).items {
-            if pod["spec"]["nodeName"].is_null() {
-                scheduler::schedule(&self.shared.store, &self.shared.recorder, &pod);
-            }
-        }
-    }
-
     fn gone(&self, pod: &Value) {
         self.leave(uid(pod));
     }
@@ -342,10 +331,9 @@ impl Follower {
     }
 
     fn pod(&self, pod: &Arc<Value>) {
-        match pod["spec"]["nodeName"].as_str() {
-            None | Some("") => scheduler::schedule(&self.shared.store, &self.shared.recorder, pod),
-            Some(NODE) => self.run(pod),
-            Some(_) => {}
+        // Whatever is not bound here is the scheduler's or another node's.
+        if pod["spec"]["nodeName"] == NODE {
+            self.run(pod);
         }
     }
 

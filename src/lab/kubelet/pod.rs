@@ -19,10 +19,10 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::addresses::Place;
-use super::events::{Happening, Kind, Subject};
 use super::status::{self, Ended, Facts, State, Unit};
 use crate::lab::kinds::Resource;
 use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
+use crate::lab::recorder::{Note, Severity};
 use crate::lab::runtime::{Container, logs};
 use crate::lab::store::{Key, StoreError};
 
@@ -58,6 +58,25 @@ struct Executions {
     newest: Option<u32>,
     /// The newest one, if this lab started it.
     container: Option<Container>,
+}
+
+/// Which pod it is.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+}
+
+impl Subject {
+    /// As much of the pod as an event needs to refer to it.
+    fn reference(&self) -> Value {
+        json!({
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": {"namespace": self.namespace, "name": self.name, "uid": self.uid},
+        })
+    }
 }
 
 /// A pod on this node.
@@ -123,7 +142,7 @@ impl Worker {
                 }
                 None => {
                     let message = "the lab has no address left for another pod";
-                    self.record(None, Kind::Warning, "FailedCreatePodSandBox", message);
+                    self.record(None, Severity::Warning, "FailedCreatePodSandBox", message);
                 }
             }
         }
@@ -250,15 +269,15 @@ impl Worker {
     }
 
     /// Records an event about the pod or one of its containers.
-    pub fn record(&self, container: Option<&str>, kind: Kind, reason: &'static str, text: &str) {
-        self.shared.recorder.record(&Happening {
-            component: "kubelet",
-            subject: &self.subject,
-            container,
-            kind,
+    pub fn record(&self, container: Option<&str>, severity: Severity, reason: &str, message: &str) {
+        let part = container.map(|name| format!("spec.containers{{{name}}}"));
+        let note = Note {
+            severity,
             reason,
-            message: text.to_owned(),
-        });
+            message,
+            part: &part.unwrap_or_default(),
+        };
+        self.shared.recorder.record(&self.subject.reference(), note);
     }
 
     /// Writes the pod's status to the store, unless the cluster has it no more.

@@ -8,11 +8,11 @@ use rustix::process::Signal;
 
 use super::backoff::{self, Backoff, BackoffMode};
 use super::env::{self, Surroundings};
-use super::events::Kind;
 use super::images::{self, Image};
 use super::pod::{Desired, Worker};
 use super::status::{Ended, State};
 use super::volumes::{self, Disks};
+use crate::lab::recorder::Severity;
 use crate::lab::runtime::{self, Container, Exit, Isolation, StartError, logs};
 
 /// What has become of an attempt to start a container.
@@ -107,7 +107,7 @@ impl Worker {
         let mut desired = self.desired.clone();
         if *desired.borrow() != Desired::Stop {
             let message = format!("Stopping container {name}");
-            self.record(Some(&name), Kind::Normal, "Killing", &message);
+            self.record(Some(&name), Severity::Normal, "Killing", &message);
         }
         let asked = tokio::time::Instant::now();
         if matches!(*desired.borrow(), Desired::End { .. }) {
@@ -150,7 +150,7 @@ impl Worker {
             }
         });
         let text = format!("Back-off restarting failed container {name} in pod {id}");
-        self.record(Some(name), Kind::Warning, "BackOff", &text);
+        self.record(Some(name), Severity::Warning, "BackOff", &text);
         self.pause(delay).await
     }
 
@@ -167,7 +167,7 @@ impl Worker {
                     event,
                     text,
                 } = obstacle;
-                self.record(Some(name), Kind::Warning, event, &text);
+                self.record(Some(name), Severity::Warning, event, &text);
                 self.change(index, |unit| {
                     let waiting = State::Waiting {
                         reason: reason.into(),
@@ -186,7 +186,7 @@ impl Worker {
             logs::forget(&self.log_directory(name), old);
         }
         let created = format!("Created container: {name}");
-        self.record(Some(name), Kind::Normal, "Created", &created);
+        self.record(Some(name), Severity::Normal, "Created", &created);
         match self.shared.runtime.start(prepared).await {
             Ok(container) => {
                 self.executes(name, execution, Some(container.clone()));
@@ -199,7 +199,7 @@ impl Worker {
                     },
                 );
                 let started = format!("Started container {name}");
-                self.record(Some(name), Kind::Normal, "Started", &started);
+                self.record(Some(name), Severity::Normal, "Started", &started);
                 Start::Running(container)
             }
             Err(StartError::Refused(reason)) => {
@@ -207,7 +207,7 @@ impl Worker {
                 self.began(index, execution, "", State::waiting("RunContainerError"));
                 self.record(
                     Some(name),
-                    Kind::Warning,
+                    Severity::Warning,
                     "Failed",
                     &format!("Error: {reason}"),
                 );
@@ -215,7 +215,7 @@ impl Worker {
             }
             Err(StartError::Lab(error)) => {
                 let text = format!("Error: {error}");
-                self.record(Some(name), Kind::Warning, "Failed", &text);
+                self.record(Some(name), Severity::Warning, "Failed", &text);
                 self.change(index, |unit| {
                     unit.state = State::Waiting {
                         reason: "CreateContainerError".into(),
@@ -245,7 +245,7 @@ impl Worker {
         let (name, reference) = (unit.name.as_str(), unit.image.as_str());
         if let Some(image) = images::find(reference) {
             let text = format!("Container image {reference:?} already present on machine");
-            self.record(Some(name), Kind::Normal, "Pulled", &text);
+            self.record(Some(name), Severity::Normal, "Pulled", &text);
             let id = format!("lab://{}", image.name);
             self.change(index, |unit| unit.image_id = id);
             return Some(image);
@@ -254,16 +254,16 @@ impl Worker {
             let why = images::missing(reference);
             let event = |kind, reason, text: &str| self.record(Some(name), kind, reason, text);
             event(
-                Kind::Normal,
+                Severity::Normal,
                 "Pulling",
                 &format!("Pulling image {reference:?}"),
             );
             event(
-                Kind::Warning,
+                Severity::Warning,
                 "Failed",
                 &format!("Failed to pull image {reference:?}: {why}"),
             );
-            event(Kind::Warning, "Failed", "Error: ErrImagePull");
+            event(Severity::Warning, "Failed", "Error: ErrImagePull");
             let wait = |reason: &str, message: String| {
                 self.change(index, |unit| {
                     unit.state = State::Waiting {
@@ -274,11 +274,11 @@ impl Worker {
             };
             wait("ErrImagePull", why.clone());
             event(
-                Kind::Normal,
+                Severity::Normal,
                 "BackOff",
                 &format!("Back-off pulling image {reference:?}"),
             );
-            event(Kind::Warning, "Failed", "Error: ImagePullBackOff");
+            event(Severity::Warning, "Failed", "Error: ImagePullBackOff");
             let message = format!("Back-off pulling image {reference:?}: ErrImagePull: {why}");
             wait("ImagePullBackOff", message);
             if !self.pause(retry.after(Duration::ZERO)).await {
