@@ -201,7 +201,8 @@ impl Root {
         fs::write(&executable, "").step(|| "make the program's place".into())?;
         mount_bind(&self.executable, &executable)
             .step(|| format!("bind {}", self.executable.display()))?;
-        for name in &self.links {
+        // The executable itself is there under its own name already.
+        for name in self.links.iter().filter(|name| *name != "aks-tui") {
             symlink("aks-tui", directory.join(name)).step(|| format!("link {name}"))?;
         }
         let applets = self.directory(&APPLETS[1..], 0o755)?;
