@@ -646,6 +646,42 @@ async fn the_disk_outlives_the_pod_and_the_rest_does_not() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_everything_leaves_nothing() {
+    for isolation in BOTH {
+        for round in 0..3 {
+            let Some(bed) = Bed::new(isolation, BackoffMode::None).await else {
+                break;
+            };
+            let scripts = [
+                "exit 1",
+                STEADY,
+                "kill -9 $$",
+                "sleep 0.1; exit 0",
+                "trap '' TERM; sleep 300",
+            ];
+            let keys: Vec<_> = scripts
+                .iter()
+                .enumerate()
+                .map(|(index, script)| bed.create(pod(&format!("p{index}"), script)))
+                .collect();
+            // Each round stops at another point of their lives.
+            match round {
+                0 => {}
+                1 => drop(bed.ready(&keys[1]).await),
+                _ => {
+                    bed.pod(&keys[0], "it restarts", |pod| {
+                        container(pod)["restartCount"].as_u64() > Some(1)
+                    })
+                    .await;
+                    bed.store.delete(&keys[4], &Deletion::default()).unwrap();
+                }
+            }
+            bed.close().await;
+        }
+    }
+}
+
 /// Not a test by itself: the lab that the next test kills.
 #[tokio::test(flavor = "multi_thread")]
 async fn child_lab() {

@@ -14,6 +14,9 @@ use aks_tui::lab::runtime::{
 use bytes::Bytes;
 use rustix::process::Signal;
 
+/// A program that runs until it is killed.
+const STEADY: &str = "echo ready; while :; do sleep 0.05; done";
+
 const BOTH: [Isolation; 2] = [Isolation::Namespaces, Isolation::Group];
 
 /// Long enough for a slow machine; reached only when something is broken.
@@ -321,6 +324,48 @@ async fn init_reaps_orphans_and_takes_them_along() {
         assert!(!left, "{isolation}: an orphan was left");
         bed.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_group_whose_init_is_killed_is_ended_all_the_same() {
+    let bed = Bed::new(Isolation::Group).await.unwrap();
+    let script = format!("sleep 307 & setsid sleep 308 & {STEADY}");
+    let container = bed.start(&["sh", "-c", &script]).await;
+    logged(&container, "ready").await;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", container.pid().unwrap())).unwrap();
+    let init = stat.rsplit(')').next().unwrap().split(' ').nth(2).unwrap();
+    let init = rustix::process::Pid::from_raw(init.parse().unwrap()).unwrap();
+    rustix::process::kill_process(init, Signal::KILL).unwrap();
+    let exit = within("its end", container.wait()).await;
+    assert_eq!(exit.ending, Ending::killed(9));
+    assert_eq!(marked(&bed.run), Vec::<String>::new());
+    bed.close().await;
+}
+
+#[tokio::test]
+async fn a_container_has_the_tools_even_if_the_host_has_not() {
+    let Some(bed) = Bed::new(Isolation::Namespaces).await else {
+        return;
+    };
+    let mut spec = bed.spec(&["/bin/sleep", "300"]);
+    // As on a host without procps: only the container's own are found.
+    spec.env = vec![("PATH".into(), "/opt/aks-tui/applets".into())];
+    let container = bed.runtime.start(spec).await.unwrap();
+    let (table, _, code) = run(&container, &["ps"]).await;
+    assert_eq!(code, 0);
+    assert!(table.contains(" sleep\n"), "{table}");
+    let (pid, _, code) = run(&container, &["pidof", "sleep"]).await;
+    assert_eq!(code, 0);
+    let (_, err, code) = run(&container, &["kill", "-0", pid.trim()]).await;
+    assert_eq!(code, 0, "{err}");
+    let (_, _, code) = run(&container, &["pidof", "nobody"]).await;
+    assert_eq!(code, 1);
+    let fault = container.exec(request(&["/bin/sh", "-c", "kill -9 $(pidof sleep)"]));
+    let session = fault.await.unwrap();
+    let exit = within("its end", container.wait()).await;
+    assert_eq!(exit.ending, Ending::killed(9));
+    drop(session);
+    bed.close().await;
 }
 
 #[tokio::test]
