@@ -16,9 +16,9 @@ use crate::immortal::{Durability, Error};
 #[derive(Debug, Subcommand)]
 pub enum Perftest {
     /// The client: sends rounds of messages, each half as long as before
-    Job(Job),
+    Job(JobArgs),
     /// The server: counts messages and sends them back
-    Server(Server),
+    Server(ServerArgs),
 }
 
 /// Options of both programs. Long names can be written as in AMBROSIA's
@@ -66,13 +66,13 @@ enum Safe {
 
 /// Options of the client.
 #[derive(Debug, Args)]
-pub struct Job {
+pub struct JobArgs {
     /// Name of this instance
     #[arg(short = 'j', long = "jobName", value_name = "NAME")]
-    job_name: Option<String>,
+    name: Option<String>,
     /// Name of the server instance
     #[arg(short = 's', long = "serverName", value_name = "NAME")]
-    server_name: Option<String>,
+    server: Option<String>,
     /// Payload of a message in the first round, in bytes [also: -mms, --mms]
     #[arg(long = "maxMessageSize", value_name = "BYTES", default_value = "65536", value_parser = parse_bytes)]
     max_message: u64,
@@ -93,13 +93,13 @@ pub struct Job {
 
 /// Options of the server.
 #[derive(Debug, Args)]
-pub struct Server {
+pub struct ServerArgs {
     /// Name of this instance; with -s, the name of its job instead (of N jobs: their common beginning, before 0, 1, …)
     #[arg(short = 'j', long = "jobName", value_name = "NAME")]
-    job_name: Option<String>,
+    name: Option<String>,
     /// Name of this instance, where -j names its job
     #[arg(short = 's', long = "serverName", value_name = "NAME")]
-    server_name: Option<String>,
+    server: Option<String>,
     /// Number of jobs
     #[arg(short = 'n', long = "numOfJobs", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
@@ -157,7 +157,7 @@ pub fn run(command: Perftest) -> Result<(), Failure> {
     .map_err(Failure::Instance)
 }
 
-impl Job {
+impl JobArgs {
     fn options(self) -> Result<JobOptions, String> {
         let plan = Plan {
             rounds: self.rounds,
@@ -166,21 +166,21 @@ impl Job {
         };
         plan.check()?;
         Ok(JobOptions {
-            name: name(self.job_name, "Job name is required: give it with -j NAME")?,
-            server: peer(self.server_name)?,
+            name: name(self.name, "Job name is required: give it with -j NAME")?,
+            server: peer(self.server)?,
             plan,
             common: self.both.options()?,
         })
     }
 }
 
-impl Server {
+impl ServerArgs {
     fn options(self) -> Result<ServerOptions, String> {
         let job = name(
-            self.job_name,
+            self.name,
             "Job name is required: give this instance's name with -j NAME",
         )?;
-        let (name, jobs) = match self.server_name {
+        let (name, jobs) = match self.server {
             Some(server) => (name(Some(server), "")?, Some(job)),
             None => (job, None),
         };

@@ -99,9 +99,9 @@ impl Context<'_> {
         self.outgoing.replaying()
     }
 
-    /// Calls a peer; the payload is the concatenation of `parts`.
-    pub fn call_peer(&mut self, peer: usize, method: u8, parts: &[&[u8]]) {
-        self.outgoing.call_peer(peer, method, parts);
+    /// Calls a peer; the payload is `head` followed by `tail`.
+    pub fn call_peer(&mut self, peer: usize, method: u8, head: &[u8], tail: &[u8]) {
+        self.outgoing.call_peer(peer, method, head, tail);
     }
 
     /// Calls the instance itself, later: after what is logged already, and when not

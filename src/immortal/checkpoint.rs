@@ -6,11 +6,10 @@
 //! beside the one before, synchronised, and only then given its name.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::codec::{Fields, put_text};
 use super::directory::Directory;
 use super::error::Error;
 use super::link::Chunk;
@@ -86,8 +85,10 @@ pub fn newest(
     let numbers = directory.checkpoints()?;
     for &number in numbers.iter().rev() {
         let path = directory.checkpoint_path(number);
-        let bytes = fs::read(&path).map_err(Error::disk("read", &path))?;
-        match decode(&bytes, instance, number) {
+        let file = File::open(&path).map_err(Error::disk("read", &path))?;
+        let length = file.metadata().map_err(Error::disk("read", &path))?.len();
+        let input = BufReader::with_capacity(1 << 16, file);
+        match decode(input, length, instance, number) {
             Ok(snapshot) => return Ok(Some(snapshot)),
             Err(reason) => passed(&path, reason),
         }
@@ -118,6 +119,11 @@ impl<W: Write> Write for Summing<W> {
     }
 }
 
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
 fn encode(out: &mut impl Write, instance: &str, snapshot: &Snapshot) -> io::Result<()> {
     let mut head = MAGIC.to_vec();
     put_text(&mut head, instance);
@@ -141,7 +147,7 @@ fn encode(out: &mut impl Write, instance: &str, snapshot: &Snapshot) -> io::Resu
     }
     out.write_all(&head)?;
     for link in &snapshot.links {
-        let mut head = vec![u8::from(link.peer.is_some())];
+        let mut head = u64::from(link.peer.is_some()).to_le_bytes().to_vec();
         put_text(&mut head, link.peer.as_deref().unwrap_or_default());
         for value in [
             link.next_in,
@@ -167,75 +173,122 @@ fn encode(out: &mut impl Write, instance: &str, snapshot: &Snapshot) -> io::Resu
     Ok(())
 }
 
-fn decode(bytes: &[u8], instance: &str, number: u64) -> Result<Snapshot, &'static str> {
-    let (body, crc) = bytes.split_last_chunk::<4>().ok_or("it is cut short")?;
-    if !body.starts_with(MAGIC) {
+/// A checkpoint being read: nothing of it may be used before its checksum is judged.
+struct Source<R> {
+    input: R,
+    crc: crc32fast::Hasher,
+    /// Bytes before the checksum.
+    left: u64,
+}
+
+impl<R: Read> Source<R> {
+    fn fill(&mut self, bytes: &mut [u8]) -> Option<()> {
+        self.input.read_exact(bytes).ok()?;
+        self.crc.update(bytes);
+        self.left -= bytes.len() as u64;
+        Some(())
+    }
+
+    fn bytes(&mut self, length: u64) -> Option<Vec<u8>> {
+        // A damaged length must not ask for more memory than the file is long.
+        if length > self.left {
+            return None;
+        }
+        let mut bytes = vec![0; length as usize];
+        self.fill(&mut bytes)?;
+        Some(bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        if self.left < 8 {
+            return None;
+        }
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes)?;
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = self.u64()?;
+        String::from_utf8(self.bytes(length)?).ok()
+    }
+}
+
+fn decode(
+    input: impl Read,
+    length: u64,
+    instance: &str,
+    number: u64,
+) -> Result<Snapshot, &'static str> {
+    const CUT: &str = "it is damaged or cut short";
+    let mut source = Source {
+        input,
+        crc: crc32fast::Hasher::new(),
+        left: length.checked_sub(4).ok_or(CUT)?,
+    };
+    if source.bytes(MAGIC.len() as u64).as_deref() != Some(MAGIC) {
         return Err("it does not begin as a checkpoint does");
     }
-    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+    let (name, snapshot) = decode_body(&mut source).ok_or(CUT)?;
+    let mut crc = [0; 4];
+    source.input.read_exact(&mut crc).map_err(|_| CUT)?;
+    if source.left > 0 || source.crc.finalize() != u32::from_le_bytes(crc) {
         return Err("its checksum does not match");
     }
-    let mut fields = Fields(&body[MAGIC.len()..]);
-    let (name, snapshot) = decode_body(&mut fields).ok_or("it is cut short")?;
     if name != instance {
         return Err("it belongs to another instance");
     }
     if snapshot.number != number {
         return Err("it is another generation than its name says");
     }
-    if !fields.0.is_empty() {
-        return Err("it is longer than its content");
-    }
     Ok(snapshot)
 }
 
-fn decode_body(fields: &mut Fields<'_>) -> Option<(String, Snapshot)> {
-    let name = fields.text()?;
+fn decode_body(source: &mut Source<impl Read>) -> Option<(String, Snapshot)> {
+    let name = source.text()?;
     let mut snapshot = Snapshot {
-        number: fields.u64()?,
-        epoch: fields.u64()?,
-        next_page: fields.u64()?,
-        time: fields.u64()?,
-        next_own: fields.u64()?,
+        number: source.u64()?,
+        epoch: source.u64()?,
+        next_page: source.u64()?,
+        time: source.u64()?,
+        next_own: source.u64()?,
         ..Snapshot::default()
     };
-    let own = fields.u64()?;
-    let links = fields.u64()?;
-    let app = fields.u64()?;
-    snapshot.app = fields.bytes(app as usize)?.to_vec();
+    let own = source.u64()?;
+    let links = source.u64()?;
+    let app = source.u64()?;
+    snapshot.app = source.bytes(app)?;
     for _ in 0..own {
-        let seq = fields.u64()?;
-        let length = fields.u64()?;
-        snapshot
-            .own
-            .push((seq, fields.bytes(length as usize)?.to_vec()));
+        let seq = source.u64()?;
+        let length = source.u64()?;
+        snapshot.own.push((seq, source.bytes(length)?));
     }
     for _ in 0..links {
-        snapshot.links.push(decode_link(fields)?);
+        snapshot.links.push(decode_link(source)?);
     }
     Some((name, snapshot))
 }
 
-fn decode_link(fields: &mut Fields<'_>) -> Option<LinkSnapshot> {
-    let known = fields.u8()? == 1;
-    let name = fields.text()?;
+fn decode_link(source: &mut Source<impl Read>) -> Option<LinkSnapshot> {
+    let known = source.u64()? == 1;
+    let name = source.text()?;
     let mut link = LinkSnapshot {
         peer: known.then_some(name),
-        next_in: fields.u64()?,
-        next_out: fields.u64()?,
-        acknowledged: fields.u64()?,
+        next_in: source.u64()?,
+        next_out: source.u64()?,
+        acknowledged: source.u64()?,
         retained: Vec::new(),
     };
-    for _ in 0..fields.u64()? {
-        let first = fields.u64()?;
-        let count = u32::try_from(fields.u64()?).ok()?;
-        let payload = fields.u64()?;
-        let length = fields.u64()?;
+    for _ in 0..source.u64()? {
+        let first = source.u64()?;
+        let count = u32::try_from(source.u64()?).ok()?;
+        let payload = source.u64()?;
+        let length = source.u64()?;
         link.retained.push(Arc::new(Chunk {
             first,
             count,
             payload,
-            run: fields.bytes(length as usize)?.to_vec(),
+            run: source.bytes(length)?,
         }));
     }
     Some(link)

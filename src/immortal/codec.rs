@@ -5,51 +5,75 @@
 //! how many it holds, so no call carries a number of its own and a run is copied
 //! from socket to log to memory without being taken apart.
 
-/// Appends an unsigned number, seven bits a byte, lowest first.
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Longest number in bytes.
+pub const VARINT: usize = 10;
+
+/// Writes an unsigned number to the front of `out`, seven bits a byte, lowest first;
+/// answers how many bytes it took.
+pub fn write_varint(out: &mut [u8; VARINT], mut value: u64) -> usize {
+    let mut at = 0;
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        out[at] = value as u8 | 0x80;
         value >>= 7;
+        at += 1;
     }
-    out.push(value as u8);
+    out[at] = value as u8;
+    at + 1
 }
 
-/// Takes a number written by [`put_varint`] off the front of `bytes`; `None` if
-/// it is cut off or longer than a `u64`.
+/// Takes a number written by [`write_varint`] off the front of `bytes`; `None` if it
+/// is cut off or longer than a `u64`.
+// Runs for every call of 16 bytes: plain indexing, because iterators cost ten times
+// as much in a debug build.
 pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        let bits = u64::from(byte & 0x7f);
-        if shift == 63 && bits > 1 {
+    let (mut value, mut at, mut shift) = (0u64, 0, 0);
+    while at < bytes.len() {
+        let byte = bytes[at];
+        if shift == 63 && byte > 1 {
             return None;
         }
-        value |= bits << shift;
+        value |= ((byte & 0x7f) as u64) << shift;
+        at += 1;
         if byte < 0x80 {
+            *bytes = &bytes[at..];
             return Some(value);
         }
+        shift += 7;
     }
     None
 }
 
-/// Appends one call whose payload is the concatenation of `parts`.
-pub fn put_call(out: &mut Vec<u8>, method: u8, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    put_varint(out, length as u64);
+/// Appends one call; its payload is `head` followed by `tail`.
+pub fn put_call(out: &mut Vec<u8>, method: u8, head: &[u8], tail: &[u8]) {
+    let length = head.len() + tail.len();
+    if length < 0x80 {
+        out.push(length as u8);
+    } else {
+        let mut bytes = [0; VARINT];
+        let taken = write_varint(&mut bytes, length as u64);
+        out.extend_from_slice(&bytes[..taken]);
+    }
     out.push(method);
-    for part in parts {
-        out.extend_from_slice(part);
+    if !head.is_empty() {
+        out.extend_from_slice(head);
+    }
+    if !tail.is_empty() {
+        out.extend_from_slice(tail);
     }
 }
 
 /// Takes one call off the front of a run: its method and its payload.
 pub fn take_call<'a>(run: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
-    let length = usize::try_from(take_varint(run)?).ok()?;
-    let (&method, rest) = run.split_first()?;
-    let payload = rest.get(..length)?;
-    *run = &rest[length..];
-    Some((method, payload))
+    let length = take_varint(run)?;
+    let [method, rest @ ..] = *run else {
+        return None;
+    };
+    if length > rest.len() as u64 {
+        return None;
+    }
+    let (payload, rest) = rest.split_at(length as usize);
+    *run = rest;
+    Some((*method, payload))
 }
 
 /// Drops the first `count` calls of a run; `None` if it holds fewer.
@@ -126,8 +150,9 @@ mod tests {
     proptest! {
         #[test]
         fn varints_come_back(value: u64, tail: Vec<u8>) {
-            let mut bytes = Vec::new();
-            put_varint(&mut bytes, value);
+            let mut number = [0; VARINT];
+            let taken = write_varint(&mut number, value);
+            let mut bytes = number[..taken].to_vec();
             bytes.extend_from_slice(&tail);
             let mut rest = bytes.as_slice();
             prop_assert_eq!(take_varint(&mut rest), Some(value));
@@ -139,7 +164,7 @@ mod tests {
             let mut run = Vec::new();
             for (method, payload) in &calls {
                 let (a, b) = payload.split_at(payload.len() / 2);
-                put_call(&mut run, *method, &[a, b]);
+                put_call(&mut run, *method, a, b);
             }
             let mut rest = run.as_slice();
             for (index, (method, payload)) in calls.iter().enumerate() {
@@ -162,6 +187,7 @@ mod tests {
     #[test]
     fn a_number_longer_than_64_bits_is_refused() {
         assert_eq!(take_varint(&mut [0xff; 10].as_slice()), None);
+        assert_eq!(take_varint(&mut [0x80; 11].as_slice()), None);
         assert_eq!(take_varint(&mut [0x80; 3].as_slice()), None);
     }
 }

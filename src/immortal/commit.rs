@@ -5,9 +5,10 @@
 //! executor takes the checkpoint when it gets to that place, and another thread
 //! writes it while calls go on.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::checkpoint::{self, Snapshot};
 use super::directory::Directory;
@@ -18,6 +19,12 @@ use super::log::LogWriter;
 use super::page::Record;
 use super::shared::Shared;
 
+/// A log whose replay would take this long is followed by a checkpoint, however
+/// short it is: small calls take more time than bytes.
+const REPLAY: Duration = Duration::from_millis(100);
+/// But not one shorter than this, in bytes.
+const WORTHWHILE: u64 = 1 << 20;
+
 /// Whether a checkpoint is on its way: only one is.
 #[derive(Debug, Default)]
 pub struct Generations {
@@ -27,14 +34,16 @@ pub struct Generations {
 
 impl Generations {
     /// Claims the right to begin a generation; `false` if the checkpoint of the last
-    /// one is not done. With `wait` it waits for that instead.
-    pub fn begin(&self, wait: bool) -> bool {
+    /// one is not done. While `wait` answers true it waits for that instead.
+    pub fn begin(&self, wait: impl Fn() -> bool) -> bool {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         while *busy {
-            if !wait {
+            if !wait() {
                 return false;
             }
-            busy = self.done.wait(busy).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.done.wait_timeout(busy, LOOK_AGAIN);
+            busy = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         *busy = true;
         true
@@ -103,12 +112,18 @@ impl Committer {
     }
 
     fn next_generation(&mut self) -> Result<Option<u64>, Error> {
-        // A checkpoint that cannot keep up holds the log back rather than let the
-        // disk fill.
         let length = self.log.length;
-        if length < self.trigger || !self.generations.begin(length >= 2 * self.trigger) {
+        // A checkpoint that cannot keep up holds the log back rather than let the
+        // disk fill. Not so while it has to wait for an executor that waits for a
+        // peer: what that peer says may have to be logged first, and what the others
+        // can still send is bounded.
+        let hold = || length >= 2 * self.trigger && !self.shared.waiting.load(Ordering::SeqCst);
+        let slow = length >= WORTHWHILE
+            && self.shared.busy.load(Ordering::SeqCst) >= REPLAY.as_nanos() as u64;
+        if !slow && length < self.trigger || !self.generations.begin(hold) {
             return Ok(None);
         }
+        self.shared.busy.store(0, Ordering::SeqCst);
         self.log = LogWriter::create(&self.directory, self.log.number + 1)?;
         Ok(Some(self.log.number))
     }

@@ -46,17 +46,24 @@ impl From<io::Error> for Ended {
 /// Keeps a link connected by dialling `address`, for ever; it is asked anew at
 /// each attempt, since a peer may have moved.
 pub fn dial(shared: &Shared, link: u16, address: impl Fn() -> String, notice: &Notice) {
-    let peer = shared.links[usize::from(link)].peer().unwrap_or_default();
+    let this = &shared.links[usize::from(link)];
+    let peer = this.peer().unwrap_or_default();
+    // One line an outage, and none about a peer that is no longer needed.
+    let tell = |text: &str| {
+        if !this.is_leaving() {
+            notice(text);
+        }
+    };
     let mut out = false;
     loop {
         let address = address();
         let reached = connect(&address).map_err(Ended::Broken).and_then(|stream| {
             let id = greet(shared, link, &stream)?;
             if out {
-                notice(&format!("connected to {peer}"));
+                tell(&format!("connected to {peer}"));
             }
             let broken = exchange(shared, link, id, &stream);
-            notice(&format!("lost {peer} at {address}: {broken}; reconnecting"));
+            tell(&format!("lost {peer} at {address}: {broken}; reconnecting"));
             out = true;
             Ok(())
         });
@@ -65,7 +72,7 @@ pub fn dial(shared: &Shared, link: u16, address: impl Fn() -> String, notice: &N
             Err(Ended::ForGood(error)) => return shared.tell(Event::Failed(error)),
             Err(Ended::Broken(error)) => {
                 if !out {
-                    notice(&format!("waiting for {peer} at {address}: {error}"));
+                    tell(&format!("waiting for {peer} at {address}: {error}"));
                     out = true;
                 }
                 thread::sleep(RETRY);

@@ -150,11 +150,12 @@ impl Directory {
             return Ok(());
         };
         let old_checkpoints = checkpoints.iter().filter(|&&number| number < keep);
-        for path in old_checkpoints.map(|&number| self.checkpoint_path(number)) {
-            fs::remove_file(&path).map_err(Error::disk("remove", &path))?;
-        }
-        for number in self.logs()?.into_iter().filter(|&number| number < keep) {
-            let path = self.log_path(number);
+        let old_logs = self.logs()?.into_iter().filter(|&number| number < keep);
+        let old: Vec<PathBuf> = old_checkpoints
+            .map(|&number| self.checkpoint_path(number))
+            .chain(old_logs.map(|number| self.log_path(number)))
+            .collect();
+        for path in old {
             fs::remove_file(&path).map_err(Error::disk("remove", &path))?;
         }
         Ok(())

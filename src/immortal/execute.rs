@@ -1,7 +1,9 @@
 //! Executing pages, the first time and again after a kill: one path for both.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
 
 use super::app::{App, Call, Caller, Context};
 use super::checkpoint::Snapshot;
@@ -222,7 +224,10 @@ impl<A: App> Executor<A> {
         for committed in pages {
             match committed {
                 Committed::Page { page, seq, time } => {
+                    let since = own_time();
                     self.execute(seq, time, page.body())?;
+                    let busy = own_time().saturating_sub(since).as_nanos() as u64;
+                    self.shared.busy.fetch_add(busy, Ordering::SeqCst);
                     self.shared.inbox.recycle(page);
                 }
                 Committed::Generation(number) => {
@@ -232,5 +237,23 @@ impl<A: App> Executor<A> {
             }
         }
         Ok(())
+    }
+}
+
+/// Time that this thread has computed, which waits and busy neighbours do not add
+/// to: about what replay will take.
+fn own_time() -> Duration {
+    #[cfg(unix)]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(now).unwrap_or_default()
+    }
+    // Without such a clock, real time is the next best.
+    #[cfg(not(unix))]
+    {
+        static START: std::sync::LazyLock<std::time::Instant> =
+            std::sync::LazyLock::new(std::time::Instant::now);
+        START.elapsed()
     }
 }

@@ -92,7 +92,7 @@ impl Inbox {
     /// Takes an input from the world.
     pub fn impulse(&self, method: u8, payload: &[u8]) {
         let mut run = Vec::new();
-        put_call(&mut run, method, &[payload]);
+        put_call(&mut run, method, payload, &[]);
         self.lock().page.put(Record::Calls {
             origin: Origin::Impulse,
             first: 0,
@@ -203,7 +203,7 @@ mod tests {
     fn run(calls: &[&[u8]]) -> Vec<u8> {
         let mut run = Vec::new();
         for call in calls {
-            put_call(&mut run, 1, &[call]);
+            put_call(&mut run, 1, call, &[]);
         }
         run
     }

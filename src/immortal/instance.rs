@@ -134,12 +134,12 @@ fn start<A: App + 'static>(
     let (pages, committed) = channel();
     let (snapshots, taken) = channel();
     if let Some(snapshot) = checkpoint {
-        generations.begin(true);
+        generations.begin(|| false);
         let _ = snapshots.send(snapshot);
     }
     executor.live();
     let (next_page, time) = executor.position();
-    let committer = Committer {
+    let writer = Committer {
         shared: Arc::clone(&shared),
         directory: Arc::clone(&directory),
         log,
@@ -148,7 +148,7 @@ fn start<A: App + 'static>(
         trigger,
         generations: Arc::clone(&generations),
     };
-    spawn(&shared, "commit", move || committer.run(&pages))?;
+    spawn(&shared, "commit", move || writer.run(&pages))?;
     spawn(&shared, "execute", move || {
         executor.follow(&committed, &snapshots)
     })?;

@@ -15,9 +15,13 @@ use std::time::Instant;
 use super::checkpoint::LinkSnapshot;
 
 /// Bytes that a peer may send beyond what has been executed here.
-pub const WINDOW: u64 = 16 << 20;
+pub const WINDOW: u64 = 8 << 20;
 /// A grant is told again once it has grown by this much.
 const GRANT_STEP: u64 = WINDOW / 8;
+/// Buffers of dropped chunks that are kept for new ones.
+const SPARE: usize = 64;
+/// Capacity of a buffer that is worth keeping, in bytes.
+const SPARE_BYTES: usize = 256 << 10;
 
 /// A run of calls to one peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +97,7 @@ struct State {
     acknowledged: u64,
     durable_in: u64,
     leaving: bool,
+    spare: Vec<Vec<u8>>,
     connections: u64,
     connection: Option<Connection>,
 }
@@ -140,13 +145,7 @@ impl Link {
     /// Gives the peer its name; `false` if it has another one already.
     pub fn attach(&self, name: &str) -> bool {
         let mut state = self.lock();
-        match &state.peer {
-            Some(known) => known == name,
-            None => {
-                state.peer = Some(name.to_owned());
-                true
-            }
-        }
+        state.peer.get_or_insert_with(|| name.to_owned()) == name
     }
 
     /// Bytes kept for the peer.
@@ -157,6 +156,14 @@ impl Link {
     /// Sequence number of the next chunk's first call.
     pub fn next_out(&self) -> u64 {
         self.lock().next_out
+    }
+
+    /// An empty buffer to gather calls in: fresh memory costs more than the bytes that
+    /// go into it.
+    pub fn spare_buffer(&self) -> Vec<u8> {
+        let mut buffer = self.lock().spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer
     }
 
     /// Takes a sealed chunk, to be kept and sent.
@@ -178,7 +185,16 @@ impl Link {
         state.acknowledged = seq;
         let mut dropped = 0;
         while state.chunks.front().is_some_and(|c| c.end() <= seq + 1) {
-            dropped += state.chunks.pop_front().map_or(0, |c| c.run.len() as u64);
+            let Some(chunk) = state.chunks.pop_front() else {
+                break;
+            };
+            dropped += chunk.run.len() as u64;
+            if state.spare.len() < SPARE
+                && let Some(Chunk { run, .. }) = Arc::into_inner(chunk)
+                && run.capacity() <= SPARE_BYTES
+            {
+                state.spare.push(run);
+            }
         }
         drop(state);
         self.retained.fetch_sub(dropped, Ordering::SeqCst);
@@ -303,6 +319,11 @@ impl Link {
     pub fn leave(&self) {
         self.lock().leaving = true;
         self.wake.notify_all();
+    }
+
+    /// Whether this instance is leaving.
+    pub fn is_leaving(&self) -> bool {
+        self.lock().leaving
     }
 
     /// The peer is leaving: connection `id` is to confirm it.

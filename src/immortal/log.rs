@@ -6,8 +6,8 @@
 //! with file and place: what followed it may have been promised to others.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use super::directory::{Directory, Durability};
 use super::error::Error;
@@ -94,22 +94,27 @@ pub fn replay(
     let mut replayed = Replayed::default();
     for &number in &numbers {
         let path = directory.log_path(number);
-        let bytes = fs::read(&path).map_err(Error::disk("read", &path))?;
-        let mut offset = 0;
-        while offset < bytes.len() {
+        let mut reader = PageReader::open(&path).map_err(Error::disk("read", &path))?;
+        loop {
+            let offset = reader.offset;
             let corrupt = |reason: String| Error::CorruptLog {
                 path: path.clone(),
-                offset: offset as u64,
+                offset,
                 reason,
             };
-            let (header, body) = match page::decode(&bytes[offset..]) {
-                Ok(page) => page,
-                Err(_) if Some(&number) == numbers.last() && !page_follows(&bytes, offset) => {
-                    replayed.torn = (bytes.len() - offset) as u64;
-                    cut(directory, number, offset as u64)?;
+            let (header, body) = match reader.next().map_err(Error::disk("read", &path))? {
+                None => break,
+                Some(Ok(page)) => page,
+                Some(Err(invalid)) => {
+                    let bytes = fs::read(&path).map_err(Error::disk("read", &path))?;
+                    let last = Some(&number) == numbers.last();
+                    if !last || page_follows(&bytes, offset as usize) {
+                        return Err(corrupt(describe(invalid).to_owned()));
+                    }
+                    replayed.torn = bytes.len() as u64 - offset;
+                    cut(directory, number, offset)?;
                     break;
                 }
-                Err(invalid) => return Err(corrupt(describe(invalid).to_owned())),
             };
             if header.log != number || header.seq != next_page {
                 return Err(corrupt(format!(
@@ -120,12 +125,58 @@ pub fn replay(
             each(&header, body)?;
             next_page += 1;
             replayed.pages += 1;
-            let length = page::HEADER + body.len();
-            replayed.bytes += length as u64;
-            offset += length;
+            replayed.bytes += (page::HEADER + body.len()) as u64;
         }
     }
     Ok(replayed)
+}
+
+/// Reads a log page by page, into the same memory.
+struct PageReader {
+    file: BufReader<File>,
+    left: u64,
+    /// Where the next page begins.
+    offset: u64,
+    page: Vec<u8>,
+}
+
+type Judged<'a> = Result<(Header, &'a [u8]), Invalid>;
+
+impl PageReader {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        Ok(Self {
+            left: file.metadata()?.len(),
+            file: BufReader::with_capacity(1 << 16, file),
+            offset: 0,
+            page: Vec::new(),
+        })
+    }
+
+    /// The next page; `None` at the end of the file.
+    fn next(&mut self) -> io::Result<Option<Judged<'_>>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        if self.left < page::HEADER as u64 {
+            return Ok(Some(Err(Invalid::Short)));
+        }
+        let mut head = [0; page::HEADER];
+        self.file.read_exact(&mut head)?;
+        let length = match Header::decode(&head) {
+            Ok(header) => page::HEADER + header.body as usize,
+            Err(invalid) => return Ok(Some(Err(invalid))),
+        };
+        if self.left < length as u64 {
+            return Ok(Some(Err(Invalid::Short)));
+        }
+        self.page.resize(length, 0);
+        self.page[..page::HEADER].copy_from_slice(&head);
+        self.file.read_exact(&mut self.page[page::HEADER..])?;
+        self.left -= length as u64;
+        self.offset += length as u64;
+        Ok(Some(page::decode(&self.page)))
+    }
 }
 
 fn describe(invalid: Invalid) -> &'static str {

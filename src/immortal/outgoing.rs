@@ -10,17 +10,12 @@ use super::shared::Shared;
 /// Method of the instance's very first call to itself.
 pub const BEGIN: u8 = 0;
 
-#[derive(Debug, Default)]
-struct Gathering {
-    chunk: Chunk,
-}
-
 /// The calls made since the last seal, and those to itself that are not executed
 /// yet.
 #[derive(Debug)]
 pub struct Outgoing {
     shared: Arc<Shared>,
-    gathering: Vec<Gathering>,
+    gathering: Vec<Chunk>,
     own: VecDeque<(u64, Vec<u8>)>,
     next_own: u64,
     replaying: bool,
@@ -32,11 +27,9 @@ impl Outgoing {
         let gathering = shared
             .links
             .iter()
-            .map(|link| Gathering {
-                chunk: Chunk {
-                    first: link.next_out(),
-                    ..Chunk::default()
-                },
+            .map(|link| Chunk {
+                first: link.next_out(),
+                ..Chunk::default()
             })
             .collect();
         Self {
@@ -63,11 +56,11 @@ impl Outgoing {
     }
 
     /// See [`super::app::Context::call_peer`].
-    pub fn call_peer(&mut self, peer: usize, method: u8, parts: &[&[u8]]) {
-        let chunk = &mut self.gathering[peer].chunk;
-        put_call(&mut chunk.run, method, parts);
+    pub fn call_peer(&mut self, peer: usize, method: u8, head: &[u8], tail: &[u8]) {
+        let chunk = &mut self.gathering[peer];
+        put_call(&mut chunk.run, method, head, tail);
         chunk.count += 1;
-        chunk.payload += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        chunk.payload += (head.len() + tail.len()) as u64;
         if chunk.run.len() >= self.shared.chunk_bytes {
             self.seal(peer);
         }
@@ -76,7 +69,7 @@ impl Outgoing {
     /// See [`super::app::Context::call_self`].
     pub fn call_self(&mut self, method: u8) {
         let mut call = Vec::new();
-        put_call(&mut call, method, &[]);
+        put_call(&mut call, method, &[], &[]);
         let seq = self.next_own;
         self.next_own += 1;
         self.own.push_back((seq, call.clone()));
@@ -98,21 +91,20 @@ impl Outgoing {
     /// Hands everything gathered to the links.
     pub fn seal_all(&mut self) {
         for peer in 0..self.gathering.len() {
-            if self.gathering[peer].chunk.count > 0 {
+            if self.gathering[peer].count > 0 {
                 self.seal(peer);
             }
         }
     }
 
     fn seal(&mut self, peer: usize) {
-        let gathering = &mut self.gathering[peer];
+        let link = &self.shared.links[peer];
         let next = Chunk {
-            first: gathering.chunk.end(),
-            run: Vec::with_capacity(gathering.chunk.run.len()),
+            first: self.gathering[peer].end(),
+            run: link.spare_buffer(),
             ..Chunk::default()
         };
-        let full = std::mem::replace(&mut gathering.chunk, next);
-        self.shared.links[peer].push(full);
+        link.push(std::mem::replace(&mut self.gathering[peer], next));
     }
 
     /// What a checkpoint keeps of this: the calls to itself, and the next number.

@@ -120,7 +120,7 @@ fn first<A: App>(
         Role::Dial { peer, .. } => vec![Some(peer.clone())],
     };
     let mut begin = Vec::new();
-    put_call(&mut begin, BEGIN, &[]);
+    put_call(&mut begin, BEGIN, &[], &[]);
     let mut state = Vec::new();
     app.save(&mut state);
     Ok(Snapshot {

@@ -1,6 +1,6 @@
 //! What the threads of an instance have in common.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -9,9 +9,9 @@ use super::inbox::Inbox;
 use super::link::Link;
 
 /// New work is begun only while less than this is owed to peers, in bytes.
-const OWED_SOFT: u64 = 8 << 20;
+const OWED_SOFT: u64 = 4 << 20;
 /// Answers are made only while less than this is owed to peers, in bytes.
-const OWED_HARD: u64 = 32 << 20;
+const OWED_HARD: u64 = 16 << 20;
 
 /// What the instance's main thread is told.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ pub struct Shared {
     pub rate: Option<u64>,
     /// Whether the application has finished and every acknowledgement is news.
     pub finishing: AtomicBool,
+    /// Nanoseconds spent executing since the last generation began: what replay would
+    /// take.
+    pub busy: AtomicU64,
+    /// Whether the executor waits until less is owed to peers.
+    pub waiting: AtomicBool,
     less_owed: (Mutex<()>, Condvar),
 }
 
@@ -69,6 +74,8 @@ impl Shared {
             chunk_bytes: rate.map_or(CHUNK, |rate| (rate / 20).clamp(1, CHUNK)) as usize,
             rate,
             finishing: AtomicBool::new(false),
+            busy: AtomicU64::new(0),
+            waiting: AtomicBool::new(false),
             less_owed: (Mutex::default(), Condvar::new()),
         }
     }
@@ -116,11 +123,13 @@ impl Shared {
         }
         let (mutex, condition) = &self.less_owed;
         let mut guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.store(true, Ordering::SeqCst);
         while self.owed() >= OWED_HARD {
             guard = condition
                 .wait(guard)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        self.waiting.store(false, Ordering::SeqCst);
     }
 
     /// Tells the main thread.

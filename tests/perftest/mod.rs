@@ -5,7 +5,7 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -63,17 +63,24 @@ pub struct Process {
     child: Child,
     lines: Lines,
     reader: Option<JoinHandle<()>>,
+    errors: Arc<Mutex<String>>,
+    error_reader: Option<JoinHandle<()>>,
     pub started: Instant,
 }
 
 impl Process {
     fn start(mut command: Command) -> Self {
-        let mut child = command
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        Self::adopt(child)
+    }
+
+    /// Takes a process whose standard output is a pipe.
+    pub fn adopt(mut child: Child) -> Self {
         let lines = Lines::default();
         let out = BufReader::new(child.stdout.take().unwrap());
         let into = Arc::clone(&lines);
@@ -85,10 +92,23 @@ impl Process {
             into.0.lock().unwrap().1 = true;
             into.1.notify_all();
         });
+        let errors = Arc::<Mutex<String>>::default();
+        let error_reader = child.stderr.take().map(|pipe| {
+            let into = Arc::clone(&errors);
+            thread::spawn(move || {
+                for line in BufReader::new(pipe).lines() {
+                    let mut errors = into.lock().unwrap();
+                    errors.push_str(&line.unwrap());
+                    errors.push('\n');
+                }
+            })
+        });
         Self {
             child,
             lines,
             reader: Some(reader),
+            errors,
+            error_reader,
             started: Instant::now(),
         }
     }
@@ -117,8 +137,9 @@ impl Process {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(
                 !guard.1 && !left.is_zero(),
-                "no {what} in:\n{}",
-                guard.0.join("\n")
+                "no {what} in:\n{}\n{}",
+                tail(&guard.0),
+                self.errors.lock().unwrap()
             );
             guard = printed.wait_timeout(guard, left).unwrap().0;
         }
@@ -145,7 +166,7 @@ impl Process {
             let errors = self.errors();
             panic!(
                 "it had ended by itself: {status}: {errors}\n{}",
-                lines.join("\n")
+                tail(&lines)
             );
         }
         lines
@@ -158,7 +179,7 @@ impl Process {
             assert!(
                 Instant::now() < deadline,
                 "it does not end:\n{}",
-                self.lines().join("\n")
+                tail(&self.lines())
             );
             thread::sleep(Duration::from_millis(5));
         }
@@ -168,16 +189,16 @@ impl Process {
     }
 
     fn errors(&mut self) -> String {
-        let mut errors = String::new();
-        let mut pipe = self.child.stderr.take().unwrap();
-        pipe.read_to_string(&mut errors).unwrap();
-        errors
+        if let Some(reader) = self.error_reader.take() {
+            reader.join().unwrap();
+        }
+        self.errors.lock().unwrap().clone()
     }
 
     /// Waits for a good end and answers the lines.
     pub fn succeed(self) -> Vec<String> {
         let (status, lines, errors) = self.end();
-        assert!(status.success(), "{status}: {errors}\n{}", lines.join("\n"));
+        assert!(status.success(), "{status}: {errors}\n{}", tail(&lines));
         assert_eq!(errors, "");
         lines
     }
@@ -188,6 +209,20 @@ impl Process {
         }
         self.lines()
     }
+}
+
+/// The last lines, for a message.
+fn tail(lines: &[String]) -> String {
+    let mut shown: Vec<&str> = lines.iter().map(String::as_str).collect();
+    // One progress line after the other says no more than the last of them.
+    shown.dedup_by(|later, earlier| {
+        let both = [&later, &earlier].map(|line| Progress::parse(line).is_some());
+        if both == [true, true] {
+            *earlier = *later;
+        }
+        both == [true, true]
+    });
+    shown[shown.len().saturating_sub(30)..].join("\n")
 }
 
 impl Drop for Process {
@@ -293,7 +328,7 @@ pub fn formula(max: u64, round_bytes: u64, rounds: usize, endless: bool) -> (u64
         bytes += round_bytes / size * size;
         sizes.push(size);
         size = match size {
-            17.. => size / 2,
+            17.. => (size / 2).max(16),
             _ if endless => max,
             _ => size,
         };
@@ -303,11 +338,11 @@ pub fn formula(max: u64, round_bytes: u64, rounds: usize, endless: bool) -> (u64
 
 /// The last execution ended with this total and DONE.
 pub fn assert_total(side: &str, history: &History, bytes: u64) {
-    let last: Vec<&str> = history.last().unwrap().iter().map(String::as_str).collect();
+    let last = history.last().unwrap();
     let total = format!("Bytes received: {bytes}");
     for wanted in [total.as_str(), "DONE"] {
-        let times = last.iter().filter(|line| **line == wanted).count();
-        assert_eq!(times, 1, "{side}: {wanted} in\n{}", last.join("\n"));
+        let times = last.iter().filter(|line| *line == wanted).count();
+        assert_eq!(times, 1, "{side}: {wanted} in\n{}", tail(last));
     }
 }
 

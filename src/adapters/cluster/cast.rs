@@ -32,7 +32,8 @@ pub struct Player {
 }
 
 impl Player {
-    fn of(pod: &Pod) -> Option<Self> {
+    /// The container of `pod` that runs the program.
+    pub fn of(pod: &Pod) -> Option<Self> {
         let container = pod.containers.iter().find(|container| container.program)?;
         Some(Self {
             uid: pod.uid.clone(),

@@ -98,8 +98,10 @@ pub fn quote(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut shown = printable(line.as_bytes());
     if shown.len() > LONGEST_QUOTE {
-        let cut = shown.floor_char_boundary(LONGEST_QUOTE);
-        shown.truncate(cut);
+        let cut = (0..=LONGEST_QUOTE)
+            .rev()
+            .find(|at| shown.is_char_boundary(*at));
+        shown.truncate(cut.unwrap_or(0));
         shown.push('…');
     }
     shown

@@ -74,34 +74,31 @@ async fn renew(session: &Session, holder: &str) -> Result<(), Failure> {
         renew_time: Some(now.clone()),
         ..LeaseSpec::default()
     };
-    let written = match held {
-        Some(mut lease) => {
-            let before = lease.spec.take().unwrap_or_default();
-            let ours = before.holder_identity.as_deref() == Some(holder);
-            lease.spec = Some(LeaseSpec {
-                acquire_time: before.acquire_time.filter(|_| ours).or(Some(now)),
+    let written = if let Some(mut lease) = held {
+        let before = lease.spec.take().unwrap_or_default();
+        let ours = before.holder_identity.as_deref() == Some(holder);
+        lease.spec = Some(LeaseSpec {
+            acquire_time: before.acquire_time.filter(|_| ours).or(Some(now)),
+            ..spec
+        });
+        session
+            .unary("renew the lease", leases.replace(NAME, &params, &lease))
+            .await
+    } else {
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(NAME.to_owned()),
+                namespace: Some(NAMESPACE.to_owned()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                acquire_time: Some(now),
                 ..spec
-            });
-            session
-                .unary("renew the lease", leases.replace(NAME, &params, &lease))
-                .await
-        }
-        None => {
-            let lease = Lease {
-                metadata: ObjectMeta {
-                    name: Some(NAME.to_owned()),
-                    namespace: Some(NAMESPACE.to_owned()),
-                    ..ObjectMeta::default()
-                },
-                spec: Some(LeaseSpec {
-                    acquire_time: Some(now),
-                    ..spec
-                }),
-            };
-            session
-                .unary("take the lease", leases.create(&params, &lease))
-                .await
-        }
+            }),
+        };
+        session
+            .unary("take the lease", leases.create(&params, &lease))
+            .await
     };
     match written {
         // Another cockpit was faster: the lab is held, which is what matters.

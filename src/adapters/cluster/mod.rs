@@ -101,7 +101,7 @@ async fn run(
         Ok(selectors) => selectors,
         Err(error) => return refuse_to_start(&sink, &error).await,
     };
-    let context = Arc::new(Context::new(options, sink));
+    let context = Arc::new(Context::new(options, selectors, sink));
     let stage = Stage::new();
     let cast = stage.follow();
     let mut tasks = JoinSet::new();
@@ -112,7 +112,7 @@ async fn run(
     if context.options.hold_lease {
         tasks.spawn(lease::hold(Arc::clone(&context)));
     }
-    tasks.spawn(pods::watch(Arc::clone(&context), selectors, stage));
+    tasks.spawn(pods::watch(Arc::clone(&context), stage));
     loop {
         tokio::select! {
             effect = effects.recv() => match effect {
@@ -156,6 +156,7 @@ async fn refuse_to_start(sink: &Sink, error: &SelectorError) -> Result<(), Close
 /// What all parts of the adapter share.
 struct Context {
     options: Arc<Options>,
+    selectors: Selectors,
     sink: Sink,
     access: Access,
     log_since: Option<jiff::Timestamp>,
@@ -166,7 +167,7 @@ struct Context {
 }
 
 impl Context {
-    fn new(options: Options, sink: Sink) -> Self {
+    fn new(options: Options, selectors: Selectors, sink: Sink) -> Self {
         let options = Arc::new(options);
         Self {
             access: Access::new(Arc::clone(&options)),
@@ -174,6 +175,7 @@ impl Context {
                 .log_since_ms
                 .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()),
             options,
+            selectors,
             sink,
             reconnects: watch::Sender::new(0),
             losses: watch::Sender::new(0),

@@ -19,7 +19,7 @@ use super::{
     backoff::Backoff,
     cast::Stage,
     failure::{Failure, Kind},
-    slim::{Page, Selectors, Slim},
+    slim::{Page, Slim},
 };
 use crate::{
     adapters::sink::Closed,
@@ -40,14 +40,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 const WORKED: Duration = Duration::from_secs(5);
 
 /// Watches until the cockpit leaves.
-pub async fn watch(
-    context: Arc<Context>,
-    selectors: Selectors,
-    stage: Stage,
-) -> Result<(), Closed> {
+pub async fn watch(context: Arc<Context>, stage: Stage) -> Result<(), Closed> {
     let mut watcher = Watcher {
         context,
-        selectors,
         stage,
         version: None,
         live: false,
@@ -103,7 +98,6 @@ enum Ended {
 
 struct Watcher {
     context: Arc<Context>,
-    selectors: Selectors,
     stage: Stage,
     /// Where the watch goes on; none if the pods must be listed.
     version: Option<String>,
@@ -165,15 +159,14 @@ impl Watcher {
                 uids.push(slim.uid().to_owned());
                 self.enter(slim).await?;
             }
-            match page.metadata.next.filter(|next| !next.is_empty()) {
-                Some(next) => params = params.continue_token(&next),
-                None => {
-                    self.stage.retain(&uids);
-                    self.context.sink.send(Fact::PodsListed { uids }).await?;
-                    self.is_live().await?;
-                    return Ok(Ok(page.metadata.resource_version));
-                }
+            if let Some(next) = page.metadata.next.filter(|next| !next.is_empty()) {
+                params = params.continue_token(&next);
+                continue;
             }
+            self.stage.retain(&uids);
+            self.context.sink.send(Fact::PodsListed { uids }).await?;
+            self.is_live().await?;
+            return Ok(Ok(page.metadata.resource_version));
         }
     }
 
@@ -239,7 +232,7 @@ impl Watcher {
     }
 
     async fn enter(&mut self, slim: Slim) -> Result<(), Closed> {
-        let pod = slim.into_pod(&self.selectors);
+        let pod = slim.into_pod(&self.context.selectors);
         if self.stage.enter(&pod) {
             self.context.sink.send(Fact::Pod(Box::new(pod))).await?;
         }

@@ -168,6 +168,12 @@ impl Journal {
         self.state.clone()
     }
 
+    /// What the writer and this side know of each other.
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Hands what is worth keeping of `events` to the writer. Never waits.
     pub fn record(&mut self, events: &[Event]) {
         let slow = self.shared.is_slow();

@@ -72,6 +72,7 @@ impl Picker {
                 let samples = &mut self.samples[*role as usize];
                 let other_life = samples.last.is_none_or(|last| {
                     (last.epoch, last.replaying) != (progress.epoch, progress.replaying)
+                        || last.echoed > progress.echoed
                 });
                 samples.last = Some(*progress);
                 let due = event.at + EARLY >= samples.due;

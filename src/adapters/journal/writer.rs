@@ -397,5 +397,4 @@ fn put_gap(bytes: &mut Vec<u8>, at: Time, missed: u64, why: String) {
 }
 
 #[cfg(test)]
-#[path = "writer_tests.rs"]
 mod tests;

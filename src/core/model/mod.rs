@@ -170,19 +170,18 @@ impl Model {
                 self.permissions.insert(*action, *allowed);
             }
             Fact::Pod(pod) => {
-                self.touch(Feed::Pods, at);
-                if pod.role == Some(Role::Client) && !pods::runs(pod) {
-                    self.throughput.interrupt(at);
-                }
-                return self.pods.upsert(pod);
+                let changed = self.pods.upsert(pod);
+                self.pods_changed(at);
+                return changed;
             }
             Fact::PodGone { uid } => {
-                self.touch(Feed::Pods, at);
-                return self.pods.remove(uid);
+                let changed = self.pods.remove(uid);
+                self.pods_changed(at);
+                return changed;
             }
             Fact::PodsListed { uids } => {
-                self.touch(Feed::Pods, at);
                 self.pods.retain(uids);
+                self.pods_changed(at);
             }
             Fact::FinishRequested => self.finishing = Some(at),
             Fact::Trouble(trouble) => {
@@ -199,6 +198,15 @@ impl Model {
             said => self.apply_said(at, said),
         }
         true
+    }
+
+    /// What a client does that does not run is unknown.
+    fn pods_changed(&mut self, at: Time) {
+        self.touch(Feed::Pods, at);
+        let mut clients = self.pods.rows().iter();
+        if !clients.any(|pod| pod.role == Some(Role::Client) && pods::runs(pod)) {
+            self.throughput.interrupt(at);
+        }
     }
 
     fn apply_feed(&mut self, at: Time, feed: Feed, state: &FeedState) {

@@ -18,8 +18,10 @@ const SERVER: usize = 0;
 const NEXT_ROUND: u8 = 1;
 /// The instance calls itself: continue the round.
 const CONTINUE: u8 = 2;
-/// Bytes sent before the instance calls itself to continue.
+/// Bytes sent before the instance calls itself to continue: as the original does.
 const SLICE: u64 = 10 << 20;
+/// Calls made before it does so too: small ones take more time than bytes.
+const SLICE_CALLS: u64 = 1 << 15;
 
 /// What survives.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,7 +90,7 @@ impl Job {
             self.progress.round(state.rounds_done, state.size, bytes);
         }
         if state.last_round || (plan.rounds > 0 && state.rounds_done == plan.rounds) {
-            context.call_peer(SERVER, PRINT_TOTALS, &[]);
+            context.call_peer(SERVER, PRINT_TOTALS, &[], &[]);
             return;
         }
         state.size = if state.size == 0 {
@@ -105,17 +107,18 @@ impl Job {
         let state = &mut self.state;
         let calls = state.plan.calls(state.size);
         let size = state.size as usize;
-        let mut sent = 0;
+        let (mut sent, mut made) = (0, 0);
         while state.made < calls {
-            if sent > SLICE {
+            if sent > SLICE || made == SLICE_CALLS {
                 context.call_self(CONTINUE);
                 return;
             }
             state.made += 1;
             state.last_made += 1;
-            let message = self.payloads.message(state.last_made, size);
-            context.call_peer(SERVER, DELIVER, &message);
+            let (head, tail) = self.payloads.message(state.last_made, size);
+            context.call_peer(SERVER, DELIVER, head, tail);
             sent += state.size;
+            made += 1;
         }
         context.call_self(NEXT_ROUND);
     }

@@ -3,7 +3,7 @@
 //! numbers alone whether anything was lost, doubled or reordered; what the runtime
 //! counts is not asked.
 
-use super::super::codec::{put_varint, take_varint};
+use super::super::codec::{VARINT, take_varint, write_varint};
 
 /// Messages shorter than this have no room for a number.
 const NUMBERED: usize = 8;
@@ -12,7 +12,7 @@ const NUMBERED: usize = 8;
 #[derive(Debug, Default)]
 pub struct Payloads {
     pattern: Vec<u8>,
-    number: Vec<u8>,
+    number: [u8; VARINT],
 }
 
 impl Payloads {
@@ -20,18 +20,18 @@ impl Payloads {
     pub fn new(greatest: usize) -> Self {
         Self {
             pattern: (0..greatest).map(|i| i as u8).collect(),
-            number: Vec::new(),
+            number: [0; VARINT],
         }
     }
 
     /// The message of `size` bytes for call `number`, in two parts.
-    pub fn message(&mut self, number: u64, size: usize) -> [&[u8]; 2] {
-        self.number.clear();
+    pub fn message(&mut self, number: u64, size: usize) -> (&[u8], &[u8]) {
+        let mut taken = 0;
         if size >= NUMBERED {
             // Zig-zag, as the original writes signed numbers.
-            put_varint(&mut self.number, number << 1);
+            taken = write_varint(&mut self.number, number << 1);
         }
-        [&self.number, &self.pattern[self.number.len()..size]]
+        (&self.number[..taken], &self.pattern[taken..size])
     }
 }
 
@@ -48,23 +48,24 @@ pub fn number(mut message: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn whole((head, tail): (&[u8], &[u8])) -> Vec<u8> {
+        [head, tail].concat()
+    }
+
     #[test]
     fn a_message_is_a_pattern_with_a_number_in_front() {
         let mut payloads = Payloads::new(300);
-        let message = payloads.message(64, 300).concat();
+        let message = whole(payloads.message(64, 300));
         assert_eq!(message.len(), 300);
         assert_eq!(message[..4], [0x80, 0x01, 2, 3]);
         assert_eq!(message[299], 43);
         assert_eq!(number(&message), Some(64));
-        assert_eq!(
-            number(&payloads.message(1 << 50, 8).concat()),
-            Some(1 << 50)
-        );
+        assert_eq!(number(&whole(payloads.message(1 << 50, 8))), Some(1 << 50));
     }
 
     #[test]
     fn short_messages_have_no_number() {
-        let message = Payloads::new(7).message(9, 7).concat();
+        let message = whole(Payloads::new(7).message(9, 7));
         assert_eq!(message, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(number(&message), None);
     }

@@ -67,7 +67,7 @@ impl Server {
         if state.bidirectional {
             for to in 0..state.last_calls.len() {
                 let method = if to == job { DELIVER } else { ECHO_OF_ANOTHER };
-                context.call_peer(to, method, &[message]);
+                context.call_peer(to, method, message, &[]);
             }
         }
         if self.progress.is_due() && !context.replaying() {
@@ -82,7 +82,7 @@ impl Server {
             return;
         }
         for job in 0..self.state.last_calls.len() {
-            context.call_peer(job, PRINT_TOTALS, &[]);
+            context.call_peer(job, PRINT_TOTALS, &[], &[]);
         }
         self.state.done = true;
         self.report();

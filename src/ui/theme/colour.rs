@@ -101,6 +101,30 @@ pub(super) fn parse(text: &str) -> Result<Style, String> {
     Ok(style)
 }
 
+/// A style as [`parse`] reads it.
+pub(super) fn write(style: Style) -> String {
+    let mut words: Vec<String> = MODIFIERS
+        .iter()
+        .filter(|(_, modifier)| style.add_modifier.contains(*modifier))
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    words.extend(style.fg.map(name));
+    words.extend(style.bg.map(|ground| format!("on {}", name(ground))));
+    words.join(" ")
+}
+
+fn name(colour: Color) -> String {
+    match colour {
+        Color::Rgb(r, g, b) => format!("#{r:02x}{g:02x}{b:02x}"),
+        Color::Indexed(index) => index.to_string(),
+        colour => NAMED
+            .iter()
+            .find(|(_, known, _)| *known == colour)
+            .map_or("default", |(name, ..)| name)
+            .to_owned(),
+    }
+}
+
 fn colour(word: &str) -> Result<Color, String> {
     if let Some(hex) = word.strip_prefix('#') {
         let value = u32::from_str_radix(hex, 16)
@@ -237,6 +261,13 @@ mod tests {
         assert_eq!(parse("default"), Ok(Style::new().fg(Color::Reset)));
         assert!(parse("red on").is_err());
         assert!(parse("256").is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in ["", "bold dim red on #010203", "17", "default on light_cyan"] {
+            assert_eq!(write(parse(text).unwrap()), text);
+        }
     }
 
     #[test]

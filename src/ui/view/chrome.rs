@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{
     Scene,
-    pack::{Part, pack},
+    pack::{Part, Row, pack},
 };
 use crate::core::action::Pane;
 
@@ -51,13 +51,14 @@ pub(super) fn frame(
     // The title stands in the rule; the rule shows before it where it can.
     let indent = if area.width > 8 { 2 } else { 0 };
     let room = usize::from(area.width).saturating_sub(usize::from(indent) * 2 + 2);
-    let mut parts = vec![Part::new(
-        0,
-        u8::MAX,
-        vec![Span::styled(pane.title(), title)],
-    )];
+    let mut parts = vec![Part::text(0, u8::MAX, pane.title(), title)];
     parts.extend(told);
-    let line = pack(scene, parts, room);
+    let row = Row {
+        width: room,
+        between: &format!(" {} ", scene.glyphs.dot),
+        right: u8::MAX,
+    };
+    let line = pack(scene, parts, row);
     let mut shown = Line::from(Span::raw(if focused && area.width > 12 {
         scene.glyphs.pointer
     } else {

@@ -6,13 +6,12 @@ use std::time::Duration;
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
-    style::Style,
     text::{Line, Span},
 };
 
 use super::{
     Scene,
-    pack::{Part, pack},
+    pack::{Part, Row, pack},
 };
 use crate::{
     core::{event::FeedState, workload::Role},
@@ -33,7 +32,12 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) {
     parts.extend(liveness(scene));
     let indent = u16::from(area.width > 20);
     let room = area.width.saturating_sub(indent * 2);
-    let line = pack(scene, parts, room.into());
+    let row = Row {
+        width: room.into(),
+        between: &format!(" {} ", scene.glyphs.bar),
+        right: 3,
+    };
+    let line = pack(scene, parts, row);
     buf.set_line(area.x + indent, area.y, &line, room);
 }
 
@@ -44,59 +48,42 @@ fn place<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
     let mut parts = Vec::new();
     if cluster.context.is_empty() {
         let name = format!("aks-tui {}", scene.status.version);
-        parts.push(Part::new(
-            0,
-            30,
-            vec![Span::styled(name.trim_end().to_owned(), theme.strong)],
-        ));
+        parts.push(Part::text(0, 30, name.trim_end().to_owned(), theme.strong));
     } else {
-        let namespace = Span::styled(cluster.namespace.as_str(), theme.strong);
+        let context = format::cut_middle(&cluster.context, 16, scene.glyphs.ellipsis);
         parts.push(
             Part::new(
                 0,
-                60,
+                45,
                 vec![
                     Span::styled(cluster.context.as_str(), theme.strong),
                     Span::styled("/", theme.muted),
-                    namespace.clone(),
+                    Span::styled(cluster.namespace.as_str(), theme.strong),
                 ],
             )
-            .or(vec![Span::styled(
-                format::cut_middle(&cluster.context, 12, scene.glyphs.ellipsis),
-                theme.strong,
-            )]),
+            .or(61, vec![Span::styled(context, theme.strong)]),
         );
     }
     if let Some(why) = scene.ui.locked {
-        parts.push(Part::new(
-            0,
-            85,
-            vec![Span::styled(
-                format!(" {} ", why.to_uppercase()),
-                theme.badge,
-            )],
-        ));
+        let badge = format!(" {} ", why.to_uppercase());
+        parts.push(Part::text(0, 85, badge, theme.badge));
     }
     if let Some(backoff) = &cluster.backoff {
         let text = match backoff.as_str() {
             "none" => "no back-off".to_owned(),
             kind => format!("{kind} back-off"),
         };
-        parts.push(Part::new(0, 12, vec![Span::styled(text, theme.muted)]));
+        parts.push(Part::text(0, 12, text, theme.muted));
     }
     if let Some(isolation) = &cluster.isolation {
         let text = match isolation.as_str() {
-            "group" => "process groups",
-            other => other,
+            "group" => "pods as process groups".to_owned(),
+            other => format!("pods in {other}"),
         };
-        parts.push(Part::new(0, 8, vec![Span::styled(text, theme.muted)]));
+        parts.push(Part::text(0, 8, text, theme.muted));
     }
     if let Some(version) = &cluster.version {
-        parts.push(Part::new(
-            0,
-            5,
-            vec![Span::styled(version.as_str(), theme.muted)],
-        ));
+        parts.push(Part::text(0, 5, version.as_str(), theme.muted));
     }
     parts
 }
@@ -112,9 +99,10 @@ fn health<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
             (ready, total) if ready < total => theme.bad,
             _ => theme.good,
         };
-        let figure = Span::styled(format!("{ready}/{total}"), style);
+        let figure = format!("{ready}/{total}");
         parts.push(
-            Part::new(1, 80, vec![figure.clone(), Span::styled(" ready", style)]).or(vec![figure]),
+            Part::text(1, 55, format!("{figure} ready"), style)
+                .or(80, vec![Span::styled(figure, style)]),
         );
     }
     let (text, style) = match scene.model.throughput.now() {
@@ -123,7 +111,7 @@ fn health<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
         None if scene.model.throughput.points().is_empty() => return parts,
         None => ("no throughput".to_owned(), theme.bad),
     };
-    parts.push(Part::new(1, 90, vec![Span::styled(text, style)]));
+    parts.push(Part::text(1, 90, text, style));
     parts
 }
 
@@ -143,35 +131,29 @@ fn survival<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
     } else {
         theme.warn
     };
+    let all = Part::new(
+        2,
+        40,
+        vec![
+            Span::raw(format!("{}, ", format::count(kills as u64, "kill"))),
+            Span::styled(format!("{survived} survived"), style),
+        ],
+    )
+    .or(
+        62,
+        vec![Span::styled(format!("{survived}/{kills} survived"), style)],
+    )
+    .or(88, vec![Span::styled(format!("{survived}/{kills}"), style)]);
+    let lost = format!("{} lost", summary.lost);
+    let duplicated = format!("{} duplicated", summary.duplicated);
     let mut parts = vec![
-        Part::new(
-            2,
-            88,
-            vec![
-                Span::raw(format!("{}, ", format::count(kills as u64, "kill"))),
-                Span::styled(format!("{survived} survived"), style),
-            ],
-        )
-        .or(vec![Span::styled(
-            format!("{survived}/{kills} survived"),
-            style,
-        )])
-        .or(vec![Span::styled(format!("{survived}/{kills}"), style)]),
-        Part::new(
-            2,
-            70,
-            vec![Span::styled(
-                format!("{} lost", summary.lost),
-                good(summary.lost == 0),
-            )],
-        ),
-        Part::new(
+        all,
+        Part::text(2, 70, lost, good(summary.lost == 0)),
+        Part::text(
             2,
             if summary.duplicated == 0 { 20 } else { 69 },
-            vec![Span::styled(
-                format!("{} duplicated", summary.duplicated),
-                good(summary.duplicated == 0),
-            )],
+            duplicated,
+            good(summary.duplicated == 0),
         ),
     ];
     if let Some(spread) = summary.rto {
@@ -180,17 +162,15 @@ fn survival<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
         } else {
             String::new()
         };
-        let figure = Span::styled(
-            format!("{at_most}{}", format::duration(spread.p50)),
-            theme.strong,
-        );
+        let figure = format!("{at_most}{}", format::duration(spread.p50));
+        let figure = Span::styled(figure, theme.strong);
         parts.push(
             Part::new(
                 2,
-                65,
+                35,
                 vec![Span::styled("RTO p50 ", theme.muted), figure.clone()],
             )
-            .or(vec![Span::styled("p50 ", theme.muted), figure]),
+            .or(65, vec![Span::styled("p50 ", theme.muted), figure]),
         );
     }
     parts
@@ -198,27 +178,19 @@ fn survival<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
 
 /// Is it live.
 fn liveness<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
-    let theme = scene.theme;
+    let badge = scene.theme.badge;
     let mut parts = Vec::new();
     if let Some(why) = scene.status.journal {
         parts.push(
-            Part::new(
-                3,
-                75,
-                vec![Span::styled(format!(" NOT RECORDED: {why} "), theme.badge)],
-            )
-            .or(vec![Span::styled(" NOT RECORDED ", theme.badge)]),
+            Part::text(3, 50, format!(" NOT RECORDED: {why} "), badge)
+                .or(75, vec![Span::styled(" NOT RECORDED ", badge)]),
         );
     }
     if let Some(frozen) = &scene.ui.frozen {
         let ago = format::rough(scene.clock.since(frozen.now));
         parts.push(
-            Part::new(
-                3,
-                95,
-                vec![Span::styled(format!(" FROZEN {ago} ago "), theme.badge)],
-            )
-            .or(vec![Span::styled(" FROZEN ", theme.badge)]),
+            Part::text(3, 50, format!(" FROZEN {ago} ago "), badge)
+                .or(95, vec![Span::styled(" FROZEN ", badge)]),
         );
     }
     parts.push(feeds(scene));
@@ -229,43 +201,28 @@ fn liveness<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
 fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
     let theme = scene.theme;
     let lamp = |on: bool| scene.glyphs.lamps[usize::from(!on)];
-    let part = |text: String, style: Style| Part::new(3, 100, vec![Span::styled(text, style)]);
     if scene.live.ended {
-        return part("run ended".into(), theme.muted);
+        return Part::text(3, 100, "run ended", theme.muted);
     }
     if let Some((feed, why, retry_at)) = scene.live.broken() {
-        let left = retry_at.since(scene.clock);
-        let retry = if left.is_zero() {
-            "trying again".to_owned()
-        } else {
-            format!(
-                "again in {}",
-                format::rough(left + Duration::from_millis(999))
-            )
-        };
+        let again = again(retry_at.since(scene.clock));
+        let name = feed.name();
         let first = why.split(':').next().unwrap_or(why);
-        return part(
-            format!(" STALE {}: {first}, {retry} ", feed.name()),
-            theme.badge,
-        )
-        .or(vec![Span::styled(
-            format!(" STALE {}, {retry} ", feed.name()),
-            theme.badge,
-        )])
-        .or(vec![Span::styled(format!(" STALE, {retry} "), theme.badge)])
-        .or(vec![Span::styled(" STALE ", theme.badge)]);
+        let badge = |text: String| vec![Span::styled(text, theme.badge)];
+        return Part::new(3, 25, badge(format!(" STALE {name}: {first}, {again} ")))
+            .or(48, badge(format!(" STALE {name}, {again} ")))
+            .or(63, badge(format!(" STALE, {again} ")))
+            .or(100, badge(" STALE ".into()));
     }
     match scene.live.age(scene.clock) {
         Some(age) if age >= QUIET => {
             let text = format!("{} quiet {}", lamp(false), format::rough(age));
-            part(text, theme.warn)
+            Part::text(3, 100, text, theme.warn)
         }
         Some(age) => {
+            let short = format!("{} {}", lamp(true), format::running(age));
             let text = format!("{} live {}", lamp(true), format::running(age));
-            part(text, theme.good).or(vec![Span::styled(
-                format!("{} {}", lamp(true), format::running(age)),
-                theme.good,
-            )])
+            Part::text(3, 34, text, theme.good).or(100, vec![Span::styled(short, theme.good)])
         }
         None => {
             let connecting = scene
@@ -274,27 +231,28 @@ fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
                 .values()
                 .any(|feed| feed.state == FeedState::Connecting);
             let text = if connecting { "connecting" } else { "waiting" };
-            part(
-                format!("{} {text}", scene.glyphs.spinner(scene.clock)),
-                theme.warn,
-            )
+            let spinner = scene.glyphs.spinner(scene.clock);
+            Part::text(3, 100, format!("{spinner} {text}"), theme.warn)
         }
     }
+}
+
+/// When something is tried again, rounded up: a countdown ends at one.
+fn again(left: Duration) -> String {
+    if left.is_zero() {
+        return "trying again".into();
+    }
+    format!(
+        "again in {}",
+        format::rough(left + Duration::from_millis(999))
+    )
 }
 
 /// A row that says why a feed is broken and when it is tried again, for the
 /// bottom of its pane.
 pub(super) fn trouble_line(scene: &Scene<'_>, why: &str, retry_in: Duration) -> Line<'static> {
-    let again = if retry_in.is_zero() {
-        "trying again now".to_owned()
-    } else {
-        format!(
-            "trying again in {}",
-            format::rough(retry_in + Duration::from_millis(999))
-        )
-    };
     Line::from(vec![
         Span::styled(format!("{} {why}", scene.glyphs.bad), scene.theme.bad),
-        Span::styled(format!("  {again}"), scene.theme.muted),
+        Span::styled(format!("  {}", again(retry_in)), scene.theme.muted),
     ])
 }

@@ -47,6 +47,13 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Rect {
     let (window, cursor) = scene.ui.ledger.window(trials.len(), list.height.into());
     let shown = &trials[window.clone()];
     let columns = Columns::new(scene, inner.width.into(), shown);
+    if scene.boxed && !columns.figures && columns.bar > 0 {
+        let key = key(scene);
+        let width = key.width() as u16;
+        if width + 6 < area.width {
+            buf.set_line(area.right() - width - 3, area.bottom() - 1, &key, width);
+        }
+    }
     if heading {
         let line = cut_line(scene, columns.heading(scene), inner.width.into());
         buf.set_line(inner.x, inner.y, &line, inner.width);
@@ -78,9 +85,7 @@ fn told<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
     if summary.kills == 0 {
         return Vec::new();
     }
-    let part = |group, weight, text: String, style: Style| {
-        Part::new(group, weight, vec![Span::styled(text, style)])
-    };
+    let part = |group, weight, text: String, style: Style| Part::text(group, weight, text, style);
     let fine = |zero: bool| if zero { theme.good } else { theme.bad };
     let mut told = vec![
         part(
@@ -251,6 +256,22 @@ impl Columns {
         spans.push(Span::styled("OUTCOME", muted));
         spans
     }
+}
+
+/// What the textures of the bars mean.
+pub(super) fn key(scene: &Scene<'_>) -> Line<'static> {
+    let mut key = Line::raw(" ");
+    for phase in Phase::ALL {
+        key.push_span(Span::styled(
+            scene.glyphs.phase(phase),
+            phase_style(scene, phase),
+        ));
+        key.push_span(Span::styled(
+            format!(" {} ", phase.name()),
+            scene.theme.muted,
+        ));
+    }
+    key
 }
 
 /// How long a trial took, or has taken until now.

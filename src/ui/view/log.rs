@@ -55,39 +55,27 @@ fn told<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
     let theme = scene.theme;
     let log = &scene.ui.log;
     let whose = log.source.map_or("client and server", Role::name);
-    let mut told = vec![Part::new(1, 30, vec![Span::styled(whose, theme.muted)])];
+    let mut told = vec![Part::text(1, 30, whose, theme.muted)];
     if !log.filter.is_empty() {
-        told.push(Part::new(
-            2,
-            60,
-            vec![Span::styled(
-                format!("filter /{}/", log.filter.typed()),
-                theme.warn,
-            )],
-        ));
+        let text = format!("filter /{}/", log.filter.typed());
+        told.push(Part::text(2, 60, text, theme.warn));
     }
     if !log.search.is_empty() {
-        told.push(Part::new(
-            2,
-            55,
-            vec![Span::styled(
-                format!("search /{}/", log.search.typed()),
-                theme.warn,
-            )],
-        ));
+        let text = format!("search /{}/", log.search.typed());
+        told.push(Part::text(2, 55, text, theme.warn));
     }
     let below = log.passing().len() - log.bottom_row();
     told.push(if log.follows() {
-        Part::new(3, 50, vec![Span::styled("following", theme.good)])
+        Part::text(3, 50, "following", theme.good)
     } else if below == 0 {
-        Part::new(3, 70, vec![Span::styled("paused", theme.warn)])
+        Part::text(3, 70, "paused", theme.warn)
     } else {
         let text = format!("paused, {} new", format::thousands(below as u64));
-        Part::new(3, 70, vec![Span::styled(text, theme.warn)])
+        Part::text(3, 70, text, theme.warn)
     });
     if log.column > 0 {
         let text = format!("from column {}", log.column + 1);
-        told.push(Part::new(3, 20, vec![Span::styled(text, theme.muted)]));
+        told.push(Part::text(3, 20, text, theme.muted));
     }
     let forgotten = scene.model.log.first();
     if forgotten > 0 {
@@ -97,7 +85,7 @@ fn told<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
             format::thousands(end - forgotten),
             format::thousands(end)
         );
-        told.push(Part::new(4, 40, vec![Span::styled(text, theme.muted)]));
+        told.push(Part::text(4, 40, text, theme.muted));
     }
     told
 }

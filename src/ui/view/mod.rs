@@ -25,7 +25,7 @@ use crate::core::{
     effect::OwnLogMove,
     model::{Model, ledger::Summary},
     time::Time,
-    update::ui::{Dialog, Ui},
+    update::ui::Ui,
 };
 
 /// What the loop knows and the model does not.
@@ -190,9 +190,4 @@ fn only_ascii(buf: &mut Buffer) {
             cell.set_symbol("?");
         }
     }
-}
-
-/// What the screen says of its dialogs while the prompt is in the footer.
-const fn is_prompt(dialog: &Dialog) -> bool {
-    matches!(dialog, Dialog::Prompt { .. })
 }

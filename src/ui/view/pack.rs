@@ -1,6 +1,11 @@
 //! Lines that lose their least important parts when there is little room.
 
-use ratatui::text::{Line, Span};
+use std::borrow::Cow;
+
+use ratatui::{
+    style::Style,
+    text::{Line, Span},
+};
 
 use super::Scene;
 use crate::ui::format;
@@ -9,78 +14,93 @@ use crate::ui::format;
 pub(super) struct Part<'a> {
     /// Parts of one group stand closer together.
     pub group: u8,
-    /// The part with the least weight shrinks first.
-    pub weight: u8,
-    /// From the longest form to the shortest; after that it is left out.
-    pub forms: Vec<Vec<Span<'a>>>,
+    /// From the longest form to the shortest, after which it is left out. The
+    /// form with the least weight on the line gives way first.
+    forms: Vec<(u8, Vec<Span<'a>>)>,
 }
 
 impl<'a> Part<'a> {
-    /// A part with one form.
+    /// A part in its longest form.
     pub fn new(group: u8, weight: u8, form: Vec<Span<'a>>) -> Self {
         Self {
             group,
-            weight,
-            forms: vec![form],
+            forms: vec![(weight, form)],
         }
     }
 
+    /// A part that is one text in one style.
+    pub fn text(group: u8, weight: u8, text: impl Into<Cow<'a, str>>, style: Style) -> Self {
+        Self::new(group, weight, vec![Span::styled(text, style)])
+    }
+
     /// A shorter form of the same.
-    pub fn or(mut self, form: Vec<Span<'a>>) -> Self {
-        self.forms.push(form);
+    pub fn or(mut self, weight: u8, form: Vec<Span<'a>>) -> Self {
+        self.forms.push((weight, form));
         self
     }
+}
+
+/// How parts stand on their line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    /// Columns there are.
+    pub width: usize,
+    /// What stands between groups.
+    pub between: &'a str,
+    /// This group and what follows stand at the right edge.
+    pub right: u8,
 }
 
 fn spans_width(spans: &[Span<'_>]) -> usize {
     spans.iter().map(Span::width).sum()
 }
 
-/// The parts that fit into `width` columns, in their order, with separators.
-pub(super) fn pack<'a>(scene: &Scene<'_>, mut parts: Vec<Part<'a>>, width: usize) -> Line<'a> {
-    let bar = format!(" {} ", scene.glyphs.bar);
-    let between = |a: &Part<'_>, b: &Part<'_>| {
-        if a.group == b.group {
-            2
+/// The parts that fit on the line, in their order, with separators.
+pub(super) fn pack<'a>(scene: &Scene<'_>, mut parts: Vec<Part<'a>>, on: Row<'_>) -> Line<'a> {
+    const WITHIN: &str = "  ";
+    let gap = |a: &Part<'_>, b: &Part<'_>| {
+        format::width(if a.group == b.group {
+            WITHIN
         } else {
-            format::width(&bar)
-        }
+            on.between
+        })
     };
-    loop {
-        let text: usize = parts.iter().map(|part| spans_width(&part.forms[0])).sum();
-        let gaps: usize = parts
-            .windows(2)
-            .map(|pair| between(&pair[0], &pair[1]))
-            .sum();
-        if text + gaps <= width {
-            break;
+    let needed = loop {
+        let text: usize = parts.iter().map(|part| spans_width(&part.forms[0].1)).sum();
+        let gaps: usize = parts.windows(2).map(|pair| gap(&pair[0], &pair[1])).sum();
+        let needed = text + gaps;
+        if needed <= on.width {
+            break needed;
         }
-        let Some(lightest) = (0..parts.len())
-            .rev()
-            .min_by_key(|index| parts[*index].weight)
-        else {
-            break;
-        };
+        let lightest = (0..parts.len()).rev().min_by_key(|i| parts[*i].forms[0].0);
+        let Some(lightest) = lightest else { break 0 };
         if parts[lightest].forms.len() > 1 {
             parts[lightest].forms.remove(0);
         } else if parts.len() > 1 {
             parts.remove(lightest);
         } else {
             // The last one is cut, not dropped: it is the most important.
-            let spans = parts.swap_remove(0).forms.swap_remove(0);
-            return cut_line(scene, spans, width);
+            let (_, spans) = parts.swap_remove(0).forms.swap_remove(0);
+            return cut_line(scene, spans, on.width);
         }
-    }
+    };
     let mut line = Line::default();
     let mut before: Option<u8> = None;
     for part in parts {
+        let group = part.group;
         match before {
-            Some(group) if group == part.group => line.push_span("  "),
-            Some(_) => line.push_span(Span::styled(bar.clone(), scene.theme.faint)),
+            Some(before) if before == group => line.push_span(WITHIN),
+            Some(before) if before < on.right && group >= on.right => {
+                let room = on.width - needed + format::width(on.between);
+                line.push_span(" ".repeat(room));
+            }
+            Some(_) => {
+                line.push_span(Span::styled(on.between.to_owned(), scene.theme.faint));
+            }
             None => {}
         }
-        before = Some(part.group);
-        line.extend(part.forms.into_iter().next().unwrap_or_default());
+        before = Some(group);
+        line.extend(part.forms.into_iter().next().unwrap_or_default().1);
     }
     line
 }

@@ -32,18 +32,16 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Rect {
     let mut told = Vec::new();
     if model.pods.listed() {
         let (ready, total) = model.pods.ready();
-        told.push(Part::new(
+        told.push(Part::text(
             1,
             50,
-            vec![Span::styled(
-                format!("{ready} of {total} ready"),
-                scene.theme.muted,
-            )],
+            format!("{ready} of {total} ready"),
+            scene.theme.muted,
         ));
     }
     if !filter.is_empty() {
         let text = format!("/{}/ {} shown", filter.typed(), passing.len());
-        told.push(Part::new(1, 60, vec![Span::styled(text, scene.theme.warn)]));
+        told.push(Part::text(1, 60, text, scene.theme.warn));
     }
     let mut inner = chrome::frame(scene, buf, area, Pane::Pods, told);
     if inner.is_empty() {
@@ -115,6 +113,8 @@ struct Columns {
 const ROLE: usize = 6;
 const READY: usize = 5;
 const RESTARTS: usize = 8;
+/// Without a heading the figure says what it counts.
+const RESTARTS_SAID: usize = 10;
 const AGE: usize = 6;
 const ADDRESS: usize = 15;
 
@@ -129,7 +129,8 @@ impl Columns {
             .unwrap_or(0)
             .clamp(7, 34);
         // The pointer, the role, READY, RESTARTS, and the gaps between.
-        let fixed = 2 + ROLE + 2 + 2 + READY + 2 + 2 + RESTARTS;
+        let restarts = if scene.boxed { RESTARTS } else { RESTARTS_SAID };
+        let fixed = 2 + ROLE + 2 + 2 + READY + 2 + 2 + restarts;
         let mut room = width.saturating_sub(fixed + status);
         let mut fits = |needed: usize, name: usize| {
             let fits = room >= name + needed + 2;
@@ -166,7 +167,7 @@ fn rows(scene: &Scene<'_>, buf: &mut Buffer, area: Rect, pods: &[&Pod]) -> Rect 
         let mut cell = |text: &'static str, width: usize| {
             line.push(Span::styled(format!("{text:<width$}  "), scene.theme.muted));
         };
-        cell("  ROLE", ROLE + 2);
+        cell("  ROLE", 2 + ROLE);
         cell("NAME", columns.name);
         cell("READY", READY);
         cell("STATUS", columns.status);
@@ -231,7 +232,10 @@ fn pod_line<'a>(
     let restarts = if scene.boxed {
         format!("{restarts:<RESTARTS$}")
     } else {
-        format!("{:<10}", format::count(restarts.into(), "restart"))
+        format!(
+            "{:<RESTARTS_SAID$}",
+            format::count(restarts.into(), "restart")
+        )
     };
     spans.push(Span::raw(restarts));
     if columns.age {

@@ -14,7 +14,10 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{AsyncBufRead, AsyncBufReadExt, FutureExt};
 use http::header::{ACCEPT_ENCODING, HeaderValue};
-use kube::{api::LogParams, core::Request};
+use kube::{
+    api::{GetParams, LogParams},
+    core::Request,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -31,6 +34,7 @@ use super::{
     backoff::Backoff,
     cast::{Cast, Player},
     failure::{Failure, Kind},
+    slim::Slim,
 };
 use crate::{
     adapters::sink::Closed,
@@ -81,6 +85,7 @@ pub async fn follow(
         role,
         cast,
         seat: None,
+        fresh: None,
         state: None,
         met: false,
         backoff: Backoff::default(),
@@ -137,6 +142,8 @@ struct Follower {
     lost: watch::Receiver<u64>,
     teller: Teller,
     seat: Option<Seat>,
+    /// The player as it was asked for, should the watch lag behind.
+    fresh: Option<Player>,
     /// What the feed was said to be.
     state: Option<FeedState>,
     /// A log of this role was read before: what comes is no history.
@@ -145,8 +152,39 @@ struct Follower {
 }
 
 impl Follower {
+    /// Who plays, by the newest that is known.
     fn player(&mut self) -> Option<Player> {
-        self.cast.borrow_and_update().player(self.role).cloned()
+        let player = self.cast.borrow_and_update().player(self.role).cloned()?;
+        self.fresh
+            .take_if(|fresh| fresh.uid != player.uid || fresh.restarts <= player.restarts);
+        Some(self.fresh.clone().unwrap_or(player))
+    }
+
+    /// Whether the server knows a later execution than `execution`, which the
+    /// watch may not have told yet: it may have broken at the same time as the
+    /// stream that is opened again. Without asking, the new log would be taken
+    /// for the rest of the old one, and that rest be lost.
+    async fn is_superseded(&mut self, session: &Session, execution: u32) -> Result<bool, Failure> {
+        let Some(seat) = &self.seat else {
+            return Ok(false);
+        };
+        let what = format!("look at pod `{}`", seat.pod);
+        let path = format!("/api/v1/namespaces/{}/pods", session.namespace);
+        let request = Request::new(path)
+            .get(&seat.pod, &GetParams::default())
+            .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+        let slim: Slim = match session.unary(&what, session.read.request(request)).await {
+            Ok(slim) => slim,
+            // Whoever may not look, or looks too late, goes by what the watch says.
+            Err(failure) if matches!(failure.kind, Kind::Forbidden | Kind::NotFound) => {
+                return Ok(false);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let pod = slim.into_pod(&self.context.selectors);
+        self.fresh =
+            Player::of(&pod).filter(|player| player.uid == seat.uid && player.restarts > execution);
+        Ok(self.fresh.is_some())
     }
 
     fn plan(&mut self) -> Plan {
@@ -210,6 +248,20 @@ impl Follower {
             Ok(session) => session,
             Err(failure) => return self.fail(&failure).await,
         };
+        let again = self
+            .seat
+            .as_ref()
+            .is_some_and(|seat| seat.begun == Some(execution));
+        if again && !previous {
+            match self.is_superseded(&session, execution).await {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                Err(failure) => {
+                    self.context.access.discard_after(&session, &failure);
+                    return self.fail(&failure).await;
+                }
+            }
+        }
         let first = !self.met;
         let stream = match self.open(&session, previous, first).await {
             Ok(stream) => stream,
@@ -376,9 +428,9 @@ impl Follower {
         let mut past = Past::new(first);
         if !first {
             self.begin(execution, false).await?;
-        }
-        if !previous {
-            self.say(FeedState::Live).await?;
+            if !previous {
+                self.say(FeedState::Live).await?;
+            }
         }
         self.lost.mark_unchanged();
         let mut splitter = Splitter::default();
@@ -494,7 +546,8 @@ impl Follower {
                 self.teller.accept(line, &mut seat.position, true);
             }
         }
-        self.teller.flush().await
+        self.teller.flush().await?;
+        self.say(FeedState::Live).await
     }
 
     async fn begin(&mut self, execution: u32, midway: bool) -> Result<(), Closed> {
@@ -553,7 +606,7 @@ impl Past {
     fn new(first: bool) -> Self {
         Self {
             lines: first.then(Vec::new),
-            ends: Instant::now() + HISTORY_LASTS,
+            ends: Instant::now() + 2 * HISTORY_ENDS,
             latest: Instant::now() + HISTORY_LASTS,
         }
     }

@@ -95,12 +95,12 @@ impl Teller {
             kind: kind(&line),
             replayed,
         });
-        self.tell(line, replayed, history);
+        self.tell(&line, replayed, history);
     }
 
-    fn tell(&mut self, line: Line, replayed: bool, history: bool) {
+    fn tell(&mut self, line: &Line, replayed: bool, history: bool) {
         let role = self.role;
-        let fact = match line {
+        let fact = match *line {
             Line::Progress(progress) => {
                 let Some(progress) = self.throttle.offer(self.at, progress) else {
                     return;
@@ -207,8 +207,8 @@ fn split_stamp(bytes: &[u8]) -> (Option<Timestamp>, &[u8]) {
 
 const fn kind(line: &Line) -> LineKind {
     match line {
-        Line::Progress(_) => LineKind::Progress,
-        Line::Round { .. } | Line::RoundEnd { .. } => LineKind::Round,
+        Line::Progress(_) | Line::RoundEnd { .. } => LineKind::Progress,
+        Line::Round { .. } => LineKind::Round,
         Line::Recovered { .. }
         | Line::CheckpointRead
         | Line::Primary

@@ -10,11 +10,7 @@ mod reduce;
 mod scale;
 mod side;
 
-use ratatui::{
-    buffer::Buffer,
-    layout::Rect,
-    text::{Line, Span},
-};
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use self::{plot::Plot, reduce::Reduced};
 use super::{Scene, chrome, header, pack::Part, pods::broken};
@@ -78,36 +74,20 @@ fn told<'a>(scene: &Scene<'a>, span: (Time, Time), beside: bool) -> Vec<Part<'a>
     let theme = scene.theme;
     let mut told = Vec::new();
     if !beside && let Some(gib_s) = scene.model.throughput.now() {
-        told.push(Part::new(
-            1,
-            80,
-            vec![Span::styled(format::throughput(gib_s), theme.strong)],
-        ));
-        told.push(Part::new(
-            1,
-            60,
-            vec![Span::styled(messages(scene.model), theme.muted)],
-        ));
+        told.push(Part::text(1, 80, format::throughput(gib_s), theme.strong));
+        told.push(Part::text(1, 60, messages(scene.model), theme.muted));
     }
     let shown = format::rough(span.1.since(span.0));
     let text = match scene.ui.window {
         Some(_) => format!("last {shown}"),
         None => "all of the run".into(),
     };
-    told.push(Part::new(2, 40, vec![Span::styled(text, theme.muted)]));
+    told.push(Part::text(2, 40, text, theme.muted));
     if let Some((why, _)) = broken(scene, Feed::Log(Role::Client)) {
         let first = why.split(':').next().unwrap_or(why);
-        told.push(Part::new(
-            3,
-            90,
-            vec![Span::styled(format!("stale: {first}"), theme.bad)],
-        ));
+        told.push(Part::text(3, 90, format!("stale: {first}"), theme.bad));
     } else if scene.model.finishing.is_some() && !scene.model.side(Role::Client).done {
-        told.push(Part::new(
-            3,
-            70,
-            vec![Span::styled("last round", theme.warn)],
-        ));
+        told.push(Part::text(3, 70, "last round", theme.warn));
     }
     told
 }

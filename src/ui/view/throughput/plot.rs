@@ -292,10 +292,6 @@ impl<'a> Plot<'a> {
             let share = value / self.axis.top;
             let dot = (share * (rows * self.down - 1) as f64).round() as usize;
             let y = self.area.bottom() - 1 - (dot / self.down) as u16;
-            // The unit has the top row for itself.
-            if y == self.area.y && rows > 1 {
-                continue;
-            }
             buf.set_stringn(
                 self.area.x - self.gutter,
                 y,
@@ -306,15 +302,6 @@ impl<'a> Plot<'a> {
             buf[(x, y)]
                 .set_symbol(self.scene.glyphs.upright[1])
                 .set_style(theme.axis);
-        }
-        if rows > 1 {
-            buf.set_stringn(
-                self.area.x - self.gutter,
-                self.area.y,
-                self.unit.name(),
-                width,
-                theme.muted,
-            );
         }
     }
 
@@ -327,6 +314,9 @@ impl<'a> Plot<'a> {
             buf[(self.area.x - 1, y)]
                 .set_symbol(glyphs.upright[2])
                 .set_style(theme.axis);
+            let left = self.area.x - self.gutter;
+            let width = usize::from(self.gutter - 1);
+            buf.set_stringn(left, y, self.unit.name(), width, theme.strong);
         }
         let end = self.x(self.scene.now).unwrap_or(self.area.right() - 1);
         let began = self.scene.model.throughput.points().front().map(|p| p.at);

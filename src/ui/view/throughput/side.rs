@@ -74,7 +74,7 @@ fn state<'a>(scene: &Scene<'a>) -> Option<Line<'a>> {
     let since = model.throughput.points().back().map_or(model.now, |p| p.at);
     let silent = format::running(scene.now.since(since));
     Some(match model.ledger.open() {
-        Some(trial) => Line::styled(format!("trial {}, {silent} unknown", trial.id), theme.bad),
+        Some(trial) => Line::styled(format!("trial {}, {silent} so far", trial.id), theme.bad),
         None => Line::styled(format!("unknown for {silent}"), theme.bad),
     })
 }
@@ -97,14 +97,14 @@ fn rounds(scene: &Scene<'_>, unit: Unit, room: usize) -> Vec<Line<'static>> {
     }
     latest.sort_unstable_by_key(|(size, ..)| std::cmp::Reverse(*size));
     let mut lines = vec![Line::styled(
-        format!("  {:>8}  {:>6}  {:>6}", "MESSAGE", unit.name(), "ROUNDS"),
+        format!("  {:>7}  {:>6} {:>6}", "MESSAGE", unit.name(), "ROUNDS"),
         theme.muted,
     )];
     lines.extend(latest.iter().take(room - 1).map(|(size, gib_s, count)| {
         Line::from(vec![
             Span::styled(scene.glyphs.swatch, theme.size(size_index(*size))),
             Span::raw(format!(
-                " {:>8}  {:>6}  {count:>6}",
+                " {:>7}  {:>6} {count:>6}",
                 format::bytes(*size),
                 unit.figure(*gib_s)
             )),

@@ -1,6 +1,4 @@
-//! The run's record, from the outside: what a cockpit that dies leaves behind,
-//! and what the next one makes of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+//! From the relay to the file, and from the file to the next cockpit.
 
 use std::{
     fs,

@@ -1,0 +1,257 @@
+//! What is done to pods, and what is not.
+
+use aks_tui::core::{
+    effect::Effect,
+    event::{Fact, Feed},
+    trial::{Fault, TrialId, Victim},
+    workload::Role,
+};
+use http::Method;
+
+use crate::{
+    cockpit::{Cockpit, inject, victim},
+    fake::{Exec, Fake, pod, running, until},
+};
+
+async fn running_client(execs: &[(&'static str, Exec)]) -> (Fake, Cockpit) {
+    let fake = Fake::start().await;
+    fake.put_pod(&pod("c", "client", 0, &running()));
+    // The kill is found first: its command names pidof, too.
+    fake.state().execs = execs.to_vec();
+    let mut cockpit = Cockpit::at(&fake);
+    cockpit.hear_live(Feed::Pods).await;
+    (fake, cockpit)
+}
+
+async fn injected(cockpit: &mut Cockpit) -> Victim {
+    let fact = cockpit
+        .hear("the injection", |fact| {
+            matches!(fact, Fact::FaultInjected { .. })
+        })
+        .await;
+    match fact {
+        Fact::FaultInjected { victim, .. } => victim,
+        other => panic!("{other:?}"),
+    }
+}
+
+const PID: (&str, Exec) = ("pidof Job", Exec::Exit("17 \n", "", 0));
+
+#[tokio::test]
+async fn a_kill_names_its_victims_process_and_is_announced_before_it_is_sent() {
+    let (fake, mut cockpit) = running_client(&[("kill -9", Exec::Exit("", "", 0)), PID]).await;
+    cockpit.ask(inject(Fault::ProcessKill, "c")).await;
+    assert_eq!(injected(&mut cockpit).await.pid, Some(17));
+    until("the kill", || fake.state().deeds.len() == 2).await;
+    assert_eq!(fake.state().deeds[0], "exec c pidof Job");
+    assert_eq!(fake.state().deeds[1], "exec c sh -c kill -9 $(pidof Job)");
+}
+
+#[tokio::test]
+async fn an_answer_that_dies_with_the_container_counts_as_sent() {
+    for lost in [Exec::Dies, Exec::Exit("", "", 137)] {
+        let (fake, mut cockpit) = running_client(&[("kill $(", lost), PID]).await;
+        cockpit.ask(inject(Fault::ProcessTerm, "c")).await;
+        injected(&mut cockpit).await;
+        until("the kill", || fake.state().deeds.len() == 2).await;
+        fake.put_pod(&pod("later", "other", 0, &running()));
+        cockpit
+            .hear(
+                "another pod",
+                |fact| matches!(fact, Fact::Pod(pod) if pod.name == "later"),
+            )
+            .await;
+        assert!(
+            !cockpit
+                .said
+                .iter()
+                .any(|fact| matches!(fact, Fact::FaultRefused { .. }))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kill_that_never_answers_blocks_nothing() {
+    let (fake, mut cockpit) = running_client(&[("kill -9", Exec::Silence), PID]).await;
+    cockpit.ask(inject(Fault::ProcessKill, "c")).await;
+    injected(&mut cockpit).await;
+    until("the kill", || fake.state().deeds.len() == 2).await;
+    cockpit
+        .ask(Effect::AskPid {
+            trial: TrialId(1),
+            role: Role::Client,
+        })
+        .await;
+    let pid = cockpit
+        .hear("the pid", |fact| matches!(fact, Fact::PidAfter { .. }))
+        .await;
+    assert_eq!(
+        pid,
+        Fact::PidAfter {
+            trial: TrialId(1),
+            pid: 17
+        }
+    );
+}
+
+#[tokio::test]
+async fn where_nothing_runs_nothing_is_injected() {
+    let (fake, mut cockpit) = running_client(&[("pidof Job", Exec::Exit("", "", 1))]).await;
+    cockpit.ask(inject(Fault::ProcessKill, "c")).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(
+        reason.contains("nothing to kill: no process named Job"),
+        "{reason}"
+    );
+    assert_eq!(fake.state().deeds, ["exec c pidof Job"]);
+    assert!(
+        !cockpit
+            .said
+            .iter()
+            .any(|fact| matches!(fact, Fact::FaultInjected { .. }))
+    );
+}
+
+#[tokio::test]
+async fn an_image_without_the_tools_is_said_to_lack_them() {
+    let missing =
+        "error executing command in container: exec: \"pidof\": executable file not found in $PATH";
+    let (_fake, mut cockpit) = running_client(&[("pidof Job", Exec::NotStarted(missing))]).await;
+    cockpit.ask(inject(Fault::ProcessKill, "c")).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(reason.contains("has no `pidof`"), "{reason}");
+
+    let (_fake, mut cockpit) =
+        running_client(&[("kill -9", Exec::Exit("", "sh: not found", 127)), PID]).await;
+    cockpit.ask(inject(Fault::ProcessKill, "c")).await;
+    injected(&mut cockpit).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(
+        reason.contains("127") && reason.contains("sh: not found"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_kill_that_is_forbidden_is_refused_with_the_servers_words() {
+    let (_fake, mut cockpit) = running_client(&[(
+        "pidof Job",
+        Exec::Refused(403, "cannot create resource pods/exec"),
+    )])
+    .await;
+    cockpit.ask(inject(Fault::ProcessKill, "c")).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(
+        reason.contains("not allowed") && reason.contains("pods/exec"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_pod_is_deleted_at_once_and_only_if_it_is_the_one() {
+    let (fake, mut cockpit) = running_client(&[PID]).await;
+    cockpit.ask(inject(Fault::PodDelete, "c")).await;
+    assert_eq!(injected(&mut cockpit).await.pid, Some(17));
+    until("the deletion", || fake.state().deeds.len() == 2).await;
+    assert_eq!(
+        fake.state().deeds[1],
+        "delete c {\"gracePeriodSeconds\":0,\"preconditions\":{\"uid\":\"uid-c\"}}"
+    );
+}
+
+#[tokio::test]
+async fn a_pod_that_is_another_one_by_now_is_not_deleted() {
+    let (fake, mut cockpit) = running_client(&[PID]).await;
+    fake.state().refusals.push((
+        Method::DELETE,
+        "/pods/c",
+        409,
+        "the UID in the precondition does not match",
+    ));
+    cockpit.ask(inject(Fault::PodDelete, "c")).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(reason.contains("precondition"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_read_only_cockpit_refuses_everything() {
+    let fake = Fake::start().await;
+    fake.put_pod(&pod("c", "client", 0, &running()));
+    let server = format!("http://{}", fake.address);
+    let mut cockpit = Cockpit::with(&server, "{}", |options| options.read_only = true);
+    for fault in Fault::ALL {
+        cockpit.ask(inject(fault, "c")).await;
+        assert!(cockpit.hear_refusal().await.contains("read-only"));
+    }
+    cockpit
+        .ask(Effect::FinishRun {
+            victim: victim("c"),
+        })
+        .await;
+    cockpit
+        .hear(
+            "trouble",
+            |fact| matches!(fact, Fact::Trouble(t) if t.what.contains("read-only")),
+        )
+        .await;
+    assert!(fake.state().deeds.is_empty(), "{:?}", fake.state().deeds);
+}
+
+#[tokio::test]
+async fn without_a_cluster_a_fault_is_refused_with_the_reason() {
+    let mut cockpit = Cockpit::with("http://127.0.0.1:1", "{}", |_| {});
+    cockpit.ask(inject(Fault::ProcessKill, "c")).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(reason.contains("nothing listens at"), "{reason}");
+}
+
+#[tokio::test]
+async fn the_workload_is_asked_to_finish() {
+    let (fake, mut cockpit) = running_client(&[("kill -USR1", Exec::Exit("", "", 0))]).await;
+    cockpit
+        .ask(Effect::FinishRun {
+            victim: victim("c"),
+        })
+        .await;
+    cockpit
+        .hear("yes", |fact| *fact == Fact::FinishRequested)
+        .await;
+    assert_eq!(fake.state().deeds, ["exec c sh -c kill -USR1 $(pidof Job)"]);
+    fake.state().execs = vec![("kill -USR1", Exec::Exit("", "usage: kill pid", 2))];
+    cockpit
+        .ask(Effect::FinishRun {
+            victim: victim("c"),
+        })
+        .await;
+    cockpit
+        .hear(
+            "trouble",
+            |fact| matches!(fact, Fact::Trouble(t) if t.what.contains("usage: kill pid")),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_sidecar_is_never_hit() {
+    let fake = Fake::start().await;
+    let mut meshed = pod("c", "client", 0, &running());
+    meshed["spec"]["containers"].as_array_mut().unwrap().insert(
+        0,
+        serde_json::json!({"name": "istio-proxy", "args": ["proxy"]}),
+    );
+    fake.put_pod(&meshed);
+    fake.state().execs = vec![("kill -9", Exec::Exit("", "", 0)), PID];
+    let mut cockpit = Cockpit::at(&fake);
+    cockpit.hear_live(Feed::Pods).await;
+    let mut named = victim("c");
+    named.container = "istio-proxy".to_owned();
+    cockpit
+        .ask(Effect::Inject {
+            trial: TrialId(1),
+            fault: Fault::ProcessKill,
+            victim: named,
+        })
+        .await;
+    assert_eq!(injected(&mut cockpit).await.container, "client");
+    assert_eq!(fake.count("container=istio-proxy"), 0);
+}
