@@ -6,7 +6,7 @@ mod screen;
 #[path = "support/story.rs"]
 mod story;
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use aks_tui::{
     core::{
@@ -221,7 +221,7 @@ fn the_smallest_screens() {
     for (width, height) in [(1, 1), (2, 2), (5, 3), (20, 5), (40, 8), (40, 12), (60, 16)] {
         let mut screen = Screen::new(Story::killed_once());
         screen.resize(width, height);
-        all += &format!("--- {width}x{height}\n{}\n", screen.text());
+        writeln!(all, "--- {width}x{height}\n{}", screen.text()).unwrap();
     }
     insta::assert_snapshot!("small", all);
 }
@@ -279,9 +279,11 @@ fn styles(screen: &mut Screen, row: u16) -> String {
             _ => runs.push((cell.symbol().to_owned(), style)),
         }
     }
-    runs.iter()
-        .map(|(text, style)| format!("{text:?} {style}\n"))
-        .collect()
+    let rows: Vec<_> = runs
+        .iter()
+        .map(|(text, style)| format!("{text:?} {style}"))
+        .collect();
+    rows.join("\n") + "\n"
 }
 
 #[test]
@@ -300,7 +302,7 @@ fn styles_of_each_theme() {
         screen.view = View::new(theme, &keymap, false);
         screen.act(Action::Focus(Pane::Ledger));
         screen.resize(80, 24);
-        all += &format!("--- {name} at {depth:?}\n");
+        writeln!(all, "--- {name} at {depth:?}").unwrap();
         for row in [0, 2, 22] {
             all += &styles(&mut screen, row);
         }

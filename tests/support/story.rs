@@ -356,7 +356,7 @@ impl Story {
             6 => self.refused(),
             7 => {
                 let text = "\u{4e2d}\u{6587} e\u{301} ".repeat(millis as usize % 60);
-                self.line(role, &text, LineKind::Alarm, millis % 3 == 0);
+                self.line(role, &text, LineKind::Alarm, millis.is_multiple_of(3));
                 self.tell(Fact::OutOfOrder {
                     role,
                     expected: 1,
