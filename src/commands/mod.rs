@@ -2,8 +2,8 @@
 
 pub mod cockpit;
 pub mod demo;
-pub mod lab;
 pub mod keys;
+pub mod lab;
 pub mod perftest;
 pub mod replay;
 pub mod runs;
