@@ -87,6 +87,8 @@ enum Command {
     Replay(commands::replay::Args),
     Runs(commands::runs::Args),
     Lab(commands::lab::Lab),
+    Keys(commands::keys::Args),
+    Themes(commands::themes::Args),
     /// The immortal throughput test: a job sends, a server sends back
     #[command(subcommand)]
     Perftest(perftest::Perftest),
@@ -121,6 +123,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Replay(args)) => commands::replay::run(&args),
         Some(Command::Runs(args)) => commands::runs::run(args),
         Some(Command::Lab(args)) => Ok(commands::lab::run(args)),
+        Some(Command::Keys(args)) => commands::keys::run(&args),
+        Some(Command::Themes(args)) => commands::themes::run(&args),
         Some(Command::Perftest(command)) => Ok(run_perftest(command)),
         #[cfg(debug_assertions)]
         Some(Command::PanicOnScreen) => crate::app::terminal::panic_on_screen(),

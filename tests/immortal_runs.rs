@@ -109,8 +109,8 @@ fn every_job_receives_what_all_of_them_sent() {
     let first = world.start("job", &format!("-j job0 {options} --progress 10ms"));
     // The server owes everything to the job that is not there, and stops taking more:
     // it must still be able to welcome that job.
-    let far = 30 << 20;
-    first.wait_for("30 MiB of echoes", |line| {
+    let far = 15 << 20;
+    first.wait_for("15 MiB of echoes", |line| {
         Progress::parse(line).is_some_and(|progress| progress.echoed > far)
     });
     let second = world.start("job", &format!("-j job1 {options} --progress 10ms"));
@@ -222,9 +222,10 @@ fn a_killed_server_is_found_again_and_said_once() {
 /// A client with a log of many pages, killed; answers its last log.
 fn killed_client(world: &World) -> std::path::PathBuf {
     let _server = world.start("server", "-j server --stay");
+    // Slow enough that no checkpoint comes in between.
     let job = world.start(
         "job",
-        "-j client -s server -n 0 --bytes-per-round 1MiB --progress 5ms",
+        "-j client -s server -n 0 --bytes-per-round 1MiB --progress 5ms --rate 16MiB",
     );
     job.wait_for("some megabytes", |line| {
         Progress::parse(line).is_some_and(|progress| progress.echoed > 3 << 20)

@@ -63,9 +63,9 @@ fn broken_rules(file: &str, source: &str) -> Vec<String> {
                 broken.push(format!("{file} may not name {text}"));
             }
         } else if module.first().is_some_and(|room| room == "core") {
-            let forbidden = |name: &&str| text == **name || text.starts_with(&format!("{name}::"));
+            let forbidden = |name: &&str| text == *name || text.starts_with(&format!("{name}::"));
             let glob = text == "std::time::*" || text == "std::*";
-            if FORBIDDEN_IN_CORE.iter().any(|name| forbidden(&name)) || glob {
+            if FORBIDDEN_IN_CORE.iter().any(forbidden) || glob {
                 broken.push(format!("{file} may not name {text}: core does no I/O"));
             }
         }
@@ -316,10 +316,19 @@ fn the_rooms_are_kept_apart() {
 fn no_file_grows_past_what_a_reader_can_hold() {
     let long: Vec<_> = sources()
         .iter()
-        .map(|(file, source)| (source.lines().count(), file.clone()))
+        .map(|(file, source)| {
+            let code = source
+                .split("\n#[cfg(test)]\nmod ")
+                .next()
+                .unwrap_or(source);
+            (code.lines().count(), file.clone())
+        })
         .filter(|(lines, _)| *lines > 600)
         .collect();
-    assert!(long.is_empty(), "over 600 lines: {long:?}");
+    assert!(
+        long.is_empty(),
+        "over 600 lines without its tests: {long:?}"
+    );
 }
 
 #[test]

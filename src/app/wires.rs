@@ -6,7 +6,7 @@
 //!    └───────────────Effect──────────────────┘
 //! ```
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use tokio::{
     sync::{mpsc, watch},
@@ -141,7 +141,7 @@ pub fn begin(name: &str) -> Laid {
 }
 
 /// Takes up a run whose cockpit died.
-pub fn resume(name: &str, journal: &PathBuf) -> Result<Laid, journal::Error> {
+pub fn resume(name: &str, journal: &Path) -> Result<Laid, journal::Error> {
     let opened = Journal::resume(journal, journal::store::wall_ms())?;
     let log_since_ms = last_seen_ms(&opened.events);
     Ok(Laid {

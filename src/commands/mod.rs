@@ -2,12 +2,28 @@
 
 pub mod cockpit;
 pub mod demo;
+pub mod keys;
 pub mod lab;
 pub mod perftest;
 pub mod replay;
 pub mod runs;
+pub mod themes;
+
+use std::{
+    io::{self, ErrorKind, IsTerminal, Write},
+    process::ExitCode,
+};
 
 use color_eyre::eyre::{Result, bail};
+
+/// Prints `text`; a reader that has read enough (`| head`) is no error.
+fn print(text: &str) -> Result<ExitCode> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Runs `future` on the runtime that everything asynchronous lives on.
 fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
@@ -26,8 +42,7 @@ fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// The cockpit draws on a terminal and reads keys from one.
 fn needs_terminal() -> Result<()> {
-    use std::io::IsTerminal;
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         bail!(
             "the cockpit needs a terminal on standard input and output; without one, use \
              `aks-tui demo --headless` or `aks-tui runs`"

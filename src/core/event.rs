@@ -378,7 +378,7 @@ pub struct LogLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LineKind {
-    /// Ten a second: hidden unless asked for.
+    /// For programs to read, ten a second: hidden unless asked for.
     Progress,
     /// A round's throughput.
     Round,

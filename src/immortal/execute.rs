@@ -1,10 +1,9 @@
 //! Executing pages, the first time and again after a kill: one path for both.
 
-use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::app::{App, Call, Caller, Context};
 use super::checkpoint::Snapshot;
@@ -40,8 +39,6 @@ pub struct Executor<A> {
     next_page: u64,
     time: u64,
     calls: u64,
-    /// Time spent waiting in the midst of a page.
-    waited: Duration,
     finished: bool,
     told_finished: bool,
 }
@@ -57,7 +54,6 @@ impl<A: App> Executor<A> {
             next_page: snapshot.next_page,
             time: snapshot.time,
             calls: 0,
-            waited: Duration::ZERO,
             finished: false,
             told_finished: false,
         }
@@ -125,7 +121,7 @@ impl<A: App> Executor<A> {
             Origin::Peer(link) => {
                 let link = usize::from(link);
                 if A::ANSWERS && live {
-                    self.waited += self.shared.wait_for_room();
+                    self.shared.wait_for_room();
                 }
                 if self.next_in.get(link) != Some(&first) {
                     return Err(self.malformed(origin, first));
@@ -228,12 +224,10 @@ impl<A: App> Executor<A> {
         for committed in pages {
             match committed {
                 Committed::Page { page, seq, time } => {
-                    let since = Instant::now();
+                    let since = own_time();
                     self.execute(seq, time, page.body())?;
-                    let busy = since.elapsed().saturating_sub(take(&mut self.waited));
-                    self.shared
-                        .busy
-                        .fetch_add(busy.as_nanos() as u64, Ordering::SeqCst);
+                    let busy = own_time().saturating_sub(since).as_nanos() as u64;
+                    self.shared.busy.fetch_add(busy, Ordering::SeqCst);
                     self.shared.inbox.recycle(page);
                 }
                 Committed::Generation(number) => {
@@ -243,5 +237,23 @@ impl<A: App> Executor<A> {
             }
         }
         Ok(())
+    }
+}
+
+/// Time that this thread has computed, which waits and busy neighbours do not add
+/// to: about what replay will take.
+fn own_time() -> Duration {
+    #[cfg(unix)]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(now).unwrap_or_default()
+    }
+    // Without such a clock, real time is the next best.
+    #[cfg(not(unix))]
+    {
+        static START: std::sync::LazyLock<std::time::Instant> =
+            std::sync::LazyLock::new(std::time::Instant::now);
+        START.elapsed()
     }
 }

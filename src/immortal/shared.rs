@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::inbox::Inbox;
@@ -117,12 +116,11 @@ impl Shared {
         }
     }
 
-    /// Waits until there is room for answers; tells how long.
-    pub fn wait_for_room(&self) -> Duration {
+    /// Waits until there is room for answers.
+    pub fn wait_for_room(&self) {
         if self.owed() < OWED_HARD {
-            return Duration::ZERO;
+            return;
         }
-        let since = Instant::now();
         let (mutex, condition) = &self.less_owed;
         let mut guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.store(true, Ordering::SeqCst);
@@ -132,7 +130,6 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         self.waiting.store(false, Ordering::SeqCst);
-        since.elapsed()
     }
 
     /// Tells the main thread.

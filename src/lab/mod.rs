@@ -32,7 +32,8 @@
 //!   created (*422*), never ignored;
 //! - server-side apply (*415*), deletion of whole collections (*405*),
 //!   port-forward, attach and proxy (*404*), SPDY (*501*), OpenAPI schemas
-//!   (`kubectl explain` knows no fields), protobuf (*415*), HTTP/2;
+//!   (`kubectl explain` knows no fields), HTTP/2, protobuf but for the few
+//!   bodies that kubectl sends in nothing else (*415*);
 //! - affinity, taints, priorities and resource limits are stored and have no
 //!   effect: there is one node;
 //! - any user but the one token's.

@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(cut("pods", 4, "…"), "pods");
         assert_eq!(
             cut_middle("generated-perftestclient-7d9f8-x2x4z", 20, "…"),
-            "generate…7d9f8-x2x4z"
+            "generat…-7d9f8-x2x4z"
         );
     }
 

@@ -32,7 +32,7 @@ fn check(trial: &Trial) -> Result<(), TestCaseError> {
         prop_assert_eq!(sum, rto, "{:#?}", trial);
         prop_assert!(marks.down.is_some() && marks.restarted.is_some());
         let without = trial.recovery_time_without_backoff();
-        prop_assert_eq!(without, Some(rto - trial.phase(Phase::Backoff)));
+        prop_assert_eq!(without, rto.checked_sub(trial.phase(Phase::Backoff)));
     }
     if trial.survived() {
         prop_assert!(marks.verified.is_some() && marks.recovered.is_some());
@@ -43,7 +43,7 @@ fn check(trial: &Trial) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_trial_makes_sense_whatever_happens(events in events(1..160)) {

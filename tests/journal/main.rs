@@ -6,5 +6,7 @@
 mod facts;
 
 mod damage;
+#[cfg(unix)]
+mod kill;
 mod pick;
 mod relay;

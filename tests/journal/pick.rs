@@ -96,7 +96,7 @@ fn a_picker_that_goes_on_repeats_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn the_ledger_of_what_is_kept_is_the_ledger(mut events in events(1..160), slow: bool) {

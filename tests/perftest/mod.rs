@@ -213,7 +213,16 @@ impl Process {
 
 /// The last lines, for a message.
 fn tail(lines: &[String]) -> String {
-    lines[lines.len().saturating_sub(30)..].join("\n")
+    let mut shown: Vec<&str> = lines.iter().map(String::as_str).collect();
+    // One progress line after the other says no more than the last of them.
+    shown.dedup_by(|later, earlier| {
+        let both = [&later, &earlier].map(|line| Progress::parse(line).is_some());
+        if both == [true, true] {
+            *earlier = *later;
+        }
+        both == [true, true]
+    });
+    shown[shown.len().saturating_sub(30)..].join("\n")
 }
 
 impl Drop for Process {

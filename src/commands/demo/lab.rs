@@ -198,6 +198,7 @@ fn last_line(log: &Path) -> String {
     text.lines().last().unwrap_or("it said nothing").to_owned()
 }
 
+#[derive(Clone, Copy)]
 enum End {
     Term,
     Kill,

@@ -41,13 +41,13 @@ impl Trial {
 
     fn observe_open(&mut self, at: Time, fact: &Fact) {
         match fact {
-            Fact::FaultRefused { trial, reason, .. } if *trial == self.id => {
-                // A request whose answer got lost may still have killed.
-                if self.marks.down.is_none() {
-                    self.state = State::NotInjected {
-                        reason: reason.clone(),
-                    };
-                }
+            // A request whose answer got lost may still have killed.
+            Fact::FaultRefused { trial, reason, .. }
+                if *trial == self.id && self.marks.down.is_none() =>
+            {
+                self.state = State::NotInjected {
+                    reason: reason.clone(),
+                };
             }
             Fact::Pod(pod) => self.observe_pod(at, pod),
             Fact::PodGone { uid } if self.is_victims_pod(uid) => self.observe_pod_gone(at),

@@ -78,11 +78,19 @@ fn runs_program(pod: &Pod) -> bool {
 }
 
 /// Injects `fault` into the target of the menu, asks for confirmation, or says
-/// why not.
+/// why not. Where the menu is not open it is opened instead: every victim is
+/// named before it dies.
 pub(super) fn inject(ui: &mut Ui, model: &Model, fault: Fault) -> Result<Option<Effect>, String> {
-    let menu = match &ui.dialog {
-        Some(Dialog::Fault(menu)) => menu.clone(),
-        _ => FaultMenu::default(),
+    let Some(Dialog::Fault(menu)) = ui.dialog.clone() else {
+        if let Some(why) = ui.locked {
+            return Err(format!("{why}: nothing is killed"));
+        }
+        let selected = Fault::ALL.iter().position(|known| *known == fault);
+        ui.dialog = Some(Dialog::Fault(FaultMenu {
+            selected: selected.unwrap_or_default(),
+            ..FaultMenu::default()
+        }));
+        return Ok(None);
     };
     let role = match menu.target {
         Target::Role(role) => role,

@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::respond::{self, Body};
@@ -163,7 +164,11 @@ pub async fn serve(
     };
     let farewell = async {
         send(&mut sink, ERROR, status.to_string().as_bytes()).await?;
-        sink.close().await?;
+        let normally = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        sink.send(Message::Close(Some(normally))).await?;
         while let Some(Ok(_)) = stream.next().await {}
         Ok::<(), tokio_tungstenite::tungstenite::Error>(())
     };

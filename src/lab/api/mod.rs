@@ -24,6 +24,7 @@ mod openapi;
 mod patch;
 mod path;
 mod present;
+mod protobuf;
 mod read;
 mod request;
 mod respond;

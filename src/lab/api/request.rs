@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use serde_json::Value;
 
+use super::protobuf;
 use super::status::ApiError;
 use crate::lab::kinds::Resource;
 use crate::lab::selector::{FieldSelector, LabelSelector};
@@ -258,18 +259,22 @@ pub fn parse_object(content_type: &str, body: &[u8]) -> Result<Option<Value>, Ap
         "application/yaml" => {
             serde_yaml::from_slice(body).map_err(|error| broken(error.to_string()))?
         }
-        _ => {
-            return Err(ApiError::unsupported_media_type(&[
-                "application/json",
-                "application/yaml",
-            ]));
-        }
+        protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(|why| {
+            let mut error = unsupported_media_type();
+            error.message = format!("{} ({why})", error.message);
+            error
+        })?,
+        _ => return Err(unsupported_media_type()),
     };
     let metadata = value.get("metadata");
     if !value.is_object() || metadata.is_some_and(|it| !it.is_object() && !it.is_null()) {
         return Err(broken("it is no object with metadata".to_owned()));
     }
     Ok(Some(value))
+}
+
+fn unsupported_media_type() -> ApiError {
+    ApiError::unsupported_media_type(&["application/json", "application/yaml"])
 }
 
 /// Whether a JSON list holds a text.

@@ -101,6 +101,41 @@ impl Keymap {
         })
     }
 
+    /// The keymap as a file that [`Keymap::load`] reads: what every action does,
+    /// and in the end what has no key.
+    pub fn to_yaml(&self) -> String {
+        use std::fmt::Write as _;
+        let default = Self::load(Some(DEFAULT), None);
+        let mut text = String::new();
+        for scope in Scope::ALL {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}:", scope.name());
+            for entry in CATALOGUE {
+                let keys = self.table.keys(scope, entry.action);
+                // What the default has and this one has not is said too.
+                let taken = default
+                    .as_ref()
+                    .is_ok_and(|default| !default.table.keys(scope, entry.action).is_empty());
+                if keys.is_empty() && !taken {
+                    continue;
+                }
+                let keys: Vec<_> = keys.iter().map(|key| format!("\"{key}\"")).collect();
+                let bound = format!("  {}: [{}]", entry.name, keys.join(", "));
+                let _ = writeln!(text, "{bound:<44} # {}", entry.help);
+            }
+            text.push('\n');
+        }
+        let bound: Vec<_> = Scope::ALL
+            .into_iter()
+            .flat_map(|scope| self.bindings(scope).map(|(action, _)| action))
+            .collect();
+        text.push_str("# Without a key, for the palette or for a key of yours:\n");
+        for entry in CATALOGUE.iter().filter(|e| !bound.contains(&e.action)) {
+            let _ = writeln!(text, "#   {:<40} # {}", entry.name, entry.help);
+        }
+        text
+    }
+
     fn meaning(&self, scopes: &[Scope], key: Key) -> Option<Action> {
         scopes
             .iter()
@@ -148,6 +183,18 @@ mod tests {
     fn every_embedded_keymap_loads() {
         for (name, _) in KIND.embedded {
             Keymap::load(Some(name), None).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_keymap_that_is_written_is_read_back() {
+        for (name, _) in KIND.embedded {
+            let keymap = Keymap::load(Some(name), None).unwrap();
+            let read = user(&keymap.to_yaml()).unwrap();
+            for scope in Scope::ALL {
+                let keys: Vec<_> = keymap.bindings(scope).collect();
+                assert_eq!(read.bindings(scope).collect::<Vec<_>>(), keys, "{name}");
+            }
         }
     }
 

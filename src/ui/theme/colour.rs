@@ -101,6 +101,30 @@ pub(super) fn parse(text: &str) -> Result<Style, String> {
     Ok(style)
 }
 
+/// A style as [`parse`] reads it.
+pub(super) fn write(style: Style) -> String {
+    let mut words: Vec<String> = MODIFIERS
+        .iter()
+        .filter(|(_, modifier)| style.add_modifier.contains(*modifier))
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    words.extend(style.fg.map(name));
+    words.extend(style.bg.map(|ground| format!("on {}", name(ground))));
+    words.join(" ")
+}
+
+fn name(colour: Color) -> String {
+    match colour {
+        Color::Rgb(r, g, b) => format!("#{r:02x}{g:02x}{b:02x}"),
+        Color::Indexed(index) => index.to_string(),
+        colour => NAMED
+            .iter()
+            .find(|(_, known, _)| *known == colour)
+            .map_or("default", |(name, ..)| name)
+            .to_owned(),
+    }
+}
+
 fn colour(word: &str) -> Result<Color, String> {
     if let Some(hex) = word.strip_prefix('#') {
         let value = u32::from_str_radix(hex, 16)
@@ -184,9 +208,13 @@ fn nearest_256(rgb: [u8; 3]) -> u8 {
         .unwrap_or(16)
 }
 
+/// The nearest of the sixteen: a colour for a colour, a grey for a grey. By
+/// distance alone a pale red would be nearest to a grey, and lose its meaning.
 fn nearest_16(rgb: [u8; 3]) -> Color {
+    let is_grey = |[r, g, b]: [u8; 3]| r.max(g).max(b) - r.min(g).min(b) < 48;
     NAMED
         .iter()
+        .filter(|(_, _, value)| is_grey(*value) == is_grey(rgb))
         .min_by_key(|(_, _, value)| distance(rgb, *value))
         .map_or(Color::Reset, |(_, colour, _)| *colour)
 }
@@ -240,6 +268,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read_back() {
+        for text in ["", "bold dim red on #010203", "17", "default on light_cyan"] {
+            assert_eq!(write(parse(text).unwrap()), text);
+        }
+    }
+
+    #[test]
     fn colours_go_to_their_nearest() {
         assert_eq!(
             reduce(Color::Rgb(255, 0, 0), ColorDepth::Ansi256),
@@ -249,6 +284,8 @@ mod tests {
             reduce(Color::Rgb(250, 5, 5), ColorDepth::Ansi16),
             Color::LightRed
         );
+        let pale_red = Color::Rgb(255, 95, 95);
+        assert_eq!(reduce(pale_red, ColorDepth::Ansi16), Color::LightRed);
         assert_eq!(reduce(Color::Indexed(1), ColorDepth::Ansi16), Color::Red);
         assert_eq!(reduce(Color::Green, ColorDepth::Ansi16), Color::Green);
         let ground = parse("on #333355").unwrap();

@@ -202,6 +202,26 @@ impl Theme {
         Ok(theme)
     }
 
+    /// The theme as a file that [`Theme::load`] reads: every slot with what it
+    /// is for.
+    pub fn to_yaml(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = format!("about: {:?}\n", self.about);
+        let mut copy = self.clone();
+        for (slot, about) in SLOTS {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\n#{}", about.replace("  ", " "));
+            if let Some(style) = copy.slot(slot) {
+                let _ = writeln!(text, "{slot}: {:?}", colour::write(*style));
+            }
+        }
+        text.push_str("sizes:\n");
+        for style in &self.sizes {
+            let _ = writeln!(text, "  - {:?}", colour::write(*style));
+        }
+        text
+    }
+
     /// The style of a curve at the message size with this index, counted from
     /// the largest; sizes beyond the last begin again.
     pub const fn size(&self, index: usize) -> Style {
@@ -281,6 +301,16 @@ mod tests {
             for (slot, style) in theme.styles() {
                 assert_ne!(*style, Style::new(), "{name}: {slot}");
             }
+        }
+    }
+
+    #[test]
+    fn a_theme_that_is_written_is_read_back() {
+        for (name, _) in KIND.embedded {
+            let mut theme = Theme::load(Some(name), None, ColorDepth::True).unwrap();
+            let read = user(&theme.to_yaml()).unwrap();
+            theme.name.clone_from(&read.name);
+            assert_eq!(read, theme);
         }
     }
 

@@ -207,8 +207,8 @@ fn split_stamp(bytes: &[u8]) -> (Option<Timestamp>, &[u8]) {
 
 const fn kind(line: &Line) -> LineKind {
     match line {
-        Line::Progress(_) => LineKind::Progress,
-        Line::Round { .. } | Line::RoundEnd { .. } => LineKind::Round,
+        Line::Progress(_) | Line::RoundEnd { .. } => LineKind::Progress,
+        Line::Round { .. } => LineKind::Round,
         Line::Recovered { .. }
         | Line::CheckpointRead
         | Line::Primary
