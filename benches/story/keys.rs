@@ -96,7 +96,7 @@ fn press_keys(tty: &mut Tty, count: usize) -> Result<Keys> {
 }
 
 fn shows_help(screen: &Screen) -> bool {
-    screen.contents().contains("Help")
+    screen.contents().contains("In the cockpit")
 }
 
 /// The greatest number of a flooded line on the screen.

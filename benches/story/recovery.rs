@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use aks_tui::core::trial::Phase;
 use color_eyre::eyre::{Result, WrapErr, bail, eyre};
 use serde_json::Value;
 
@@ -30,22 +31,19 @@ pub fn measure(args: &Args) -> Result<Vec<Row>> {
                 .at_most(Figure::P50, limit)
                 .at_most(Figure::P95, limit),
         );
-        for phase in phases(&trials) {
-            let spread = spread(&|trial| trial["phases_ms"][&phase].as_f64());
+        for phase in Phase::ALL.map(Phase::name) {
+            let spread = spread(&|trial| trial["phases_ms"][phase].as_f64());
             let what = format!("of which {phase}");
-            rows.push(Row::reference(what, Unit::Millis, spread));
+            // Without back-off there is no such phase.
+            if spread.is_some() {
+                rows.push(Row::reference(what, Unit::Millis, spread));
+            }
         }
     }
     let what = "bare process, kill to new work, no cluster";
     let bare = Spread::of_times(bare);
     rows.push(Row::reference(what, Unit::Millis, bare));
     Ok(rows)
-}
-
-/// The names of the phases, in the order in which they follow each other.
-fn phases(trials: &[Value]) -> Vec<String> {
-    let first = trials.iter().find_map(|t| t["phases_ms"].as_object());
-    first.map_or_else(Vec::new, |phases| phases.keys().cloned().collect())
 }
 
 /// Runs the demo without a screen; every trial must have been survived.
