@@ -148,7 +148,8 @@ const FAULT: usize = 7;
 const TARGET: usize = 6;
 const RTO: usize = 9;
 const OUTCOME: usize = 24;
-const FIGURES: usize = 46;
+/// The five phases in figures, ten columns each.
+const FIGURES: usize = 50;
 
 /// What fits beside what is always shown.
 struct Columns {
@@ -247,10 +248,8 @@ impl Columns {
         } else if self.bar > 0 {
             spans.push(Span::raw("  "));
         }
-        let width: usize = key.iter().map(Span::width).sum();
         spans.extend(key);
         if self.figures {
-            spans.push(Span::raw(" ".repeat(FIGURES.saturating_sub(width))));
             spans.push(Span::raw("  "));
         }
         spans.push(Span::styled("OUTCOME", muted));
@@ -420,9 +419,12 @@ fn row<'a>(
             let style = if seen { theme.screen } else { theme.faint };
             spans.push(Span::styled(format!("{text}{:pad$} ", ""), style));
         }
-        spans.push(Span::raw(" ".repeat(FIGURES.saturating_sub(50) + 2)));
+        spans.push(Span::raw("  "));
     }
-    let (text, style) = outcome(scene, trial);
+    let (mut text, style) = outcome(scene, trial);
+    if format::width(&text) > columns.outcome && trial.state.is_over() {
+        text = text.replace(", ", " ").replace("duplicated", "dup");
+    }
     let text = format::cut(&text, columns.outcome, scene.glyphs.ellipsis).into_owned();
     spans.push(Span::styled(text, style));
     spans
