@@ -70,14 +70,13 @@ impl Cockpit {
         let (sender, events) = mpsc::channel(1024);
         let (effects, receiver) = mpsc::channel(16);
         let cancel = CancellationToken::new();
-        let _guard = cancel.clone().drop_guard();
         let sink = Sink::new(Clock::starting_at(Time::ZERO), sender);
         let kubeconfig = options.kubeconfig.clone().unwrap();
-        cluster::start(options, sink, receiver, cancel);
+        cluster::start(options, sink, receiver, cancel.clone());
         Self {
             events,
             effects,
-            _guard,
+            _guard: cancel.drop_guard(),
             said: Vec::new(),
             kubeconfig,
             _directory: None,
