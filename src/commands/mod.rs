@@ -2,8 +2,8 @@
 
 pub mod cockpit;
 pub mod demo;
-pub mod lab;
 pub mod keys;
+pub mod lab;
 pub mod perftest;
 pub mod replay;
 pub mod runs;
@@ -23,6 +23,12 @@ fn print(text: &str) -> Result<ExitCode> {
         written => written?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what went wrong on standard error, if anybody reads it: a terminal that
+/// is gone must not make a panic of an error.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Runs `future` on the runtime that everything asynchronous lives on.

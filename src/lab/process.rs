@@ -35,6 +35,8 @@ pub struct Options {
     pub isolation: Option<Isolation>,
     /// How long it waits for a cockpit that does not come back.
     pub linger: Duration,
+    /// It was started for a cockpit, which holds it from the start.
+    pub held: bool,
 }
 
 /// Why a lab did not start, or did not end well.
@@ -132,7 +134,7 @@ async fn serve(
     ready(&about);
     tokio::select! {
         () = stopped => {}
-        () = lease::abandoned(&store, options.linger) => {
+        () = lease::abandoned(&store, options.linger, options.held) => {
             eprintln!("aks-tui lab: nobody has come back for it; stopping");
         }
         () = state.keep_saved(&store, stop.clone()) => {}

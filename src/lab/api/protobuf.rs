@@ -279,7 +279,9 @@ const ENVELOPE_TYPE: &[Field] = &[
 /// # Errors
 /// What in it is not read here.
 pub fn decode(body: &[u8]) -> Result<Value, String> {
-    let envelope = body.strip_prefix(MAGIC).ok_or("it does not begin with k8s\\0")?;
+    let envelope = body
+        .strip_prefix(MAGIC)
+        .ok_or("it does not begin with k8s\\0")?;
     let mut reader = Reader(envelope);
     let mut object = json!({});
     let mut raw: &[u8] = &[];
@@ -468,13 +470,22 @@ mod tests {
         let object = decode(&body).unwrap();
         assert_eq!(object["kind"], "SelfSubjectAccessReview");
         let attributes = &object["spec"]["resourceAttributes"];
-        assert_eq!(*attributes, json!({"verb": "create", "version": "*", "resource": "pods"}));
+        assert_eq!(
+            *attributes,
+            json!({"verb": "create", "version": "*", "resource": "pods"})
+        );
     }
 
     #[test]
     fn labels_and_numbers_and_lists_are_read() {
         let label = [field(1, b"app"), field(2, b"web")].concat();
-        let container = [field(1, b"c"), field(2, b"i"), field(3, b"sh"), field(3, b"-c")].concat();
+        let container = [
+            field(1, b"c"),
+            field(2, b"i"),
+            field(3, b"sh"),
+            field(3, b"-c"),
+        ]
+        .concat();
         let template = field(2, &field(2, &container));
         let spec = [&[1 << 3, 3][..], &field(3, &template)].concat();
         let raw = [field(1, &field(11, &label)), field(2, &spec)].concat();
@@ -482,7 +493,10 @@ mod tests {
         assert_eq!(object["metadata"]["labels"], json!({"app": "web"}));
         assert_eq!(object["spec"]["replicas"], 3);
         let container = &object["spec"]["template"]["spec"]["containers"][0];
-        assert_eq!(*container, json!({"name": "c", "image": "i", "command": ["sh", "-c"]}));
+        assert_eq!(
+            *container,
+            json!({"name": "c", "image": "i", "command": ["sh", "-c"]})
+        );
     }
 
     #[test]
