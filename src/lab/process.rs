@@ -37,6 +37,8 @@ pub struct Options {
     pub isolation: Option<Isolation>,
     /// How long it waits for a cockpit that does not come back.
     pub linger: Duration,
+    /// It was started for a cockpit, which holds it from the start.
+    pub held: bool,
 }
 
 /// Why a lab did not start, or did not end well.
@@ -137,7 +139,7 @@ async fn serve(
     tokio::select! {
         () = stopped => {}
         _ = &mut work => ended = Err(LabError::System("the controllers broke".to_owned())),
-        () = lease::abandoned(&store, options.linger) => {
+        () = lease::abandoned(&store, options.linger, options.held) => {
             eprintln!("aks-tui lab: nobody has come back for it; stopping");
         }
         () = state.keep_saved(&store, stop.clone()) => {}

@@ -82,9 +82,14 @@ impl StateDir {
         self.0.join("runs")
     }
 
+    /// Where the labs of runs are.
+    pub fn labs(&self) -> PathBuf {
+        self.0.join("lab")
+    }
+
     /// Where the lab of `run` keeps its disks.
     pub fn lab(&self, run: &str) -> PathBuf {
-        self.0.join("lab").join(run)
+        self.labs().join(run)
     }
 
     /// The journal of `run`, whether there is one or not.
@@ -209,6 +214,13 @@ pub fn unfinished(dir: &Path) -> Result<Option<RunInfo>, Error> {
         .into_iter()
         .map(|(run, path)| describe(run, path, false))
         .find(|info| !info.ended && !info.living && info.trouble.is_none()))
+}
+
+/// What is known of one run in `dir`, if it has a journal there. The information
+/// is that of the beginning; trials are not read.
+pub fn look_at(dir: &Path, run: &str) -> Option<RunInfo> {
+    let path = path_of(dir, run);
+    path.exists().then(|| describe(run.to_owned(), path, false))
 }
 
 /// The journals of a directory by run, newest first.
