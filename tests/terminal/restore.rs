@@ -135,14 +135,14 @@ fn after_a_panic_on_whichever_thread() {
 fn around_suspend() {
     let sandbox = Sandbox::new();
     let load = GENTLE.join(" ");
-    let mut shell = sandbox.run("/bin/bash", &["--norc", "--noprofile", "-i"]);
+    let mut shell = sandbox.interactive_shell();
     // A wrapper in the same job, as `cargo run` is one.
     shell
         .send_str(&format!("sh -c '{PROGRAM} demo {load}; echo code=$?'\r"))
         .unwrap();
     shell.wait_frame(at_work).unwrap();
     for _ in 0..2 {
-        shell.send(Key::Char('z').ctrl()).unwrap();
+        shell.send(Key::Ctrl('z')).unwrap();
         shell
             .wait_until(|s| !s.alternate_screen() && s.contains("Stopped"))
             .unwrap();
@@ -172,7 +172,7 @@ fn around_suspend() {
 fn without_a_shell_it_does_not_stop() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.demo();
-    terminal.send(Key::Char('z').ctrl()).unwrap();
+    terminal.send(Key::Ctrl('z')).unwrap();
     let screen = terminal.wait_frame(|s| s.contains("not stopped")).unwrap();
     assert!(screen.alternate_screen());
     crate::screen::leave(terminal);

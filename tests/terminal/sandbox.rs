@@ -77,6 +77,15 @@ impl Sandbox {
             .unwrap()
     }
 
+    /// A shell with job control, which keeps no history.
+    pub fn interactive_shell(&self) -> Terminal {
+        let mut shell = self.run("/bin/bash", &["--norc", "--noprofile", "-i"]);
+        // Its own use of paste mode would hide ours.
+        let quiet = "unset HISTFILE; bind 'set enable-bracketed-paste off'\r";
+        shell.send_str(quiet).unwrap();
+        shell
+    }
+
     /// The demo in a terminal, with both sides at work.
     pub fn demo(&self) -> Terminal {
         self.demo_with(&[])

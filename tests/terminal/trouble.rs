@@ -85,7 +85,7 @@ fn a_kubeconfig_that_is_broken_unreachable_or_expired_is_told_apart() {
     fs::write(&file, right.replace(token, "    token: expired")).unwrap();
     broken.wait_frame(|s| s.contains("401")).unwrap();
     fs::write(&file, &right).unwrap();
-    broken.send(Key::Char('r').ctrl()).unwrap();
+    broken.send(Key::Ctrl('r')).unwrap();
     broken.wait_frame(at_work).unwrap();
     leave(broken);
     lab.stop();
