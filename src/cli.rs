@@ -95,7 +95,11 @@ enum Command {
     /// Take the screen and panic: a test looks at what is left of the terminal
     #[cfg(debug_assertions)]
     #[command(hide = true)]
-    PanicOnScreen,
+    PanicOnScreen {
+        /// On another thread than the one that draws
+        #[arg(long)]
+        elsewhere: bool,
+    },
 }
 
 /// Exit code for arguments that make no sense.
@@ -111,7 +115,7 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     result.unwrap_or_else(|report| {
-        eprintln!("error: {report:#}");
+        commands::complain(&format!("error: {report:#}"));
         ExitCode::FAILURE
     })
 }
@@ -127,7 +131,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Themes(args)) => commands::themes::run(&args),
         Some(Command::Perftest(command)) => Ok(run_perftest(command)),
         #[cfg(debug_assertions)]
-        Some(Command::PanicOnScreen) => crate::app::terminal::panic_on_screen(),
+        Some(Command::PanicOnScreen { elsewhere }) => {
+            crate::app::terminal::panic_on_screen(elsewhere)
+        }
     }
 }
 
@@ -135,11 +141,11 @@ fn run_perftest(command: perftest::Perftest) -> ExitCode {
     match perftest::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(sentence)) => {
-            eprintln!("error: {sentence}");
+            commands::complain(&format!("error: {sentence}"));
             ExitCode::from(USAGE)
         }
         Err(Failure::Instance(error)) => {
-            eprintln!("error: {error}");
+            commands::complain(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -159,6 +165,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
         .filter(|line| !line.is_empty())
         .collect();
-    eprintln!("{}", words.join(" "));
+    commands::complain(&words.join(" "));
     ExitCode::from(USAGE)
 }

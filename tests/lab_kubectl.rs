@@ -12,7 +12,9 @@ use support::{Lab, eventually, isolations, required};
 
 /// Whether kubectl is there; says so when it is not.
 fn kubectl_is_here() -> bool {
-    let version = Command::new("kubectl").args(["version", "--client"]).output();
+    let version = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output();
     if version.is_ok_and(|it| it.status.success()) {
         return true;
     }
@@ -60,9 +62,26 @@ const CLIENT: &str = "app=generated-perftestclient";
 
 /// The name of the client's pod once it runs.
 fn client(lab: &Lab) -> String {
-    let wait = ["wait", "--for=condition=Ready", "pod", "-l", CLIENT, "--timeout=60s"];
+    let wait = [
+        "wait",
+        "--for=condition=Ready",
+        "pod",
+        "-l",
+        CLIENT,
+        "--timeout=60s",
+    ];
     eventually("the client's pod is ready", || said(lab, &wait).2 == 0);
-    ok(lab, &["get", "pods", "-l", CLIENT, "-o", "jsonpath={.items[0].metadata.name}"])
+    ok(
+        lab,
+        &[
+            "get",
+            "pods",
+            "-l",
+            CLIENT,
+            "-o",
+            "jsonpath={.items[0].metadata.name}",
+        ],
+    )
 }
 
 #[test]
@@ -81,9 +100,15 @@ fn everyday_verbs_print_what_they_print_on_a_cluster() {
         (vec!["get", "deploy"], "NAME READY UP-TO-DATE AVAILABLE AGE"),
         (vec!["get", "rs"], "NAME DESIRED CURRENT READY AGE"),
         (vec!["get", "nodes"], "NAME STATUS ROLES AGE VERSION"),
-        (vec!["get", "events"], "LAST SEEN TYPE REASON OBJECT MESSAGE"),
+        (
+            vec!["get", "events"],
+            "LAST SEEN TYPE REASON OBJECT MESSAGE",
+        ),
         (vec!["get", "ns"], "NAME STATUS AGE"),
-        (vec!["api-resources"], "NAME SHORTNAMES APIVERSION NAMESPACED KIND"),
+        (
+            vec!["api-resources"],
+            "NAME SHORTNAMES APIVERSION NAMESPACED KIND",
+        ),
     ] {
         let expected: Vec<&str> = columns.split(' ').collect();
         assert_eq!(header(&ok(&lab, &arguments)), expected, "{arguments:?}");
@@ -95,12 +120,19 @@ fn everyday_verbs_print_what_they_print_on_a_cluster() {
     let (no, _, code) = said(&lab, &["auth", "can-i", "create", "services"]);
     assert!(no.starts_with("no") && code == 1, "{no}");
     let described = ok(&lab, &["describe", "pod", &pod]);
-    for part in ["Controlled By:  ReplicaSet/", "Started container perftestclient", "POD_IP:"] {
+    for part in [
+        "Controlled By:  ReplicaSet/",
+        "Started container perftestclient",
+        "POD_IP:",
+    ] {
         assert!(described.contains(part), "{part} in {described}");
     }
     assert!(ok(&lab, &["get", "all"]).contains("deployment.apps/generated-perftestserver"));
     let (_, error, code) = said(&lab, &["get", "services"]);
-    assert!(error.contains("doesn't have a resource type") && code == 1, "{error}");
+    assert!(
+        error.contains("doesn't have a resource type") && code == 1,
+        "{error}"
+    );
 }
 
 #[test]
@@ -114,10 +146,19 @@ fn workloads_are_scaled_restarted_applied_and_deleted() {
     std::fs::write(&manifest, text).unwrap();
     let file = manifest.to_str().unwrap();
     let rollout = ["rollout", "status", "deploy/web", "--timeout=60s"];
-    assert_eq!(ok(&lab, &["apply", "-f", file]), "deployment.apps/web created\n");
+    assert_eq!(
+        ok(&lab, &["apply", "-f", file]),
+        "deployment.apps/web created\n"
+    );
     assert!(ok(&lab, &rollout).contains("successfully rolled out"));
-    assert_eq!(ok(&lab, &["apply", "-f", file]), "deployment.apps/web unchanged\n");
-    assert_eq!(ok(&lab, &["scale", "deploy/web", "--replicas=2"]), "deployment.apps/web scaled\n");
+    assert_eq!(
+        ok(&lab, &["apply", "-f", file]),
+        "deployment.apps/web unchanged\n"
+    );
+    assert_eq!(
+        ok(&lab, &["scale", "deploy/web", "--replicas=2"]),
+        "deployment.apps/web scaled\n"
+    );
     assert!(ok(&lab, &rollout).contains("successfully rolled out"));
     let before = ok(&lab, &["get", "pods", "-o", "name"]);
     assert_eq!(before.lines().count(), 2);
@@ -127,12 +168,31 @@ fn workloads_are_scaled_restarted_applied_and_deleted() {
         let now = ok(&lab, &["get", "pods", "-o", "name"]);
         now.lines().count() == 2 && !now.lines().any(|name| before.contains(name))
     });
-    std::fs::write(&manifest, text.replace("    spec:", "    specc: {}\n    spec:")).unwrap();
+    std::fs::write(
+        &manifest,
+        text.replace("    spec:", "    specc: {}\n    spec:"),
+    )
+    .unwrap();
     let (_, error, code) = said(&lab, &["create", "-f", file]);
-    assert!(error.contains("unknown field \"spec.template.specc\"") && code == 1, "{error}");
-    ok(&lab, &["delete", "deploy", "web", "--cascade=foreground", "--timeout=60s"]);
+    assert!(
+        error.contains("unknown field \"spec.template.specc\"") && code == 1,
+        "{error}"
+    );
+    ok(
+        &lab,
+        &[
+            "delete",
+            "deploy",
+            "web",
+            "--cascade=foreground",
+            "--timeout=60s",
+        ],
+    );
     assert_eq!(ok(&lab, &["get", "pods", "-o", "name"]), "");
-    assert_eq!(ok(&lab, &["create", "ns", "team"]), "namespace/team created\n");
+    assert_eq!(
+        ok(&lab, &["create", "ns", "team"]),
+        "namespace/team created\n"
+    );
     ok(&lab, &["delete", "ns", "team", "--timeout=60s"]);
 }
 
@@ -144,10 +204,13 @@ fn the_documents_own_steps_work_under_every_isolation() {
     for isolation in isolations() {
         let lab = Lab::start(&["--backoff", "none", "--isolation", isolation]);
         let pod = client(&lab);
-        let mut watch = kubectl(&lab, &["get", "pods", "-l", CLIENT, "--watch", "--no-headers"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut watch = kubectl(
+            &lab,
+            &["get", "pods", "-l", CLIENT, "--watch", "--no-headers"],
+        )
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
         let mut rows = BufReader::new(watch.stdout.take().unwrap()).lines();
         let first = rows.next().unwrap().unwrap();
         assert!(first.starts_with(&pod), "{first}");
@@ -157,7 +220,9 @@ fn the_documents_own_steps_work_under_every_isolation() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
-        let progress = lines.map_while(Result::ok).find(|it| it.starts_with("*X* progress"));
+        let progress = lines
+            .map_while(Result::ok)
+            .find(|it| it.starts_with("*X* progress"));
         assert!(progress.is_some());
 
         // A command that kills the first process may die with its container.
@@ -170,12 +235,18 @@ fn the_documents_own_steps_work_under_every_isolation() {
         let _ = watch.kill();
         let _ = watch.wait();
         follow.wait().unwrap();
-        let previous = ok(&lab, &["logs", &pod, "--previous", "--timestamps", "--tail=1"]);
+        let previous = ok(
+            &lab,
+            &["logs", &pod, "--previous", "--timestamps", "--tail=1"],
+        );
         let (time, _) = previous.split_once(' ').unwrap();
         assert!(time.parse::<jiff::Timestamp>().is_ok(), "{previous}");
         assert!(!ok(&lab, &["logs", &pod, "--since=1h"]).is_empty());
         let deleted = ok(&lab, &["delete", "pod", &pod]);
-        assert!(deleted.starts_with(&format!("pod \"{pod}\" deleted")), "{deleted}");
+        assert!(
+            deleted.starts_with(&format!("pod \"{pod}\" deleted")),
+            "{deleted}"
+        );
         assert_ne!(client(&lab), pod);
     }
 }
@@ -199,12 +270,24 @@ fn a_shell_in_a_pod_is_a_terminal() {
         .spawn()
         .unwrap();
     let mut keys = shell.stdin.take().unwrap();
-    keys.write_all(b"tty; kill $(pidof Job); echo rc=$?; exit 6\n").unwrap();
+    keys.write_all(b"tty; kill $(pidof Job); echo rc=$?; exit 6\n")
+        .unwrap();
     let output = BufReader::new(shell.stdout.take().unwrap());
     let lines: Vec<String> = output.lines().map_while(Result::ok).collect();
     drop(keys);
     shell.wait().unwrap();
-    assert!(lines.iter().any(|line| line.contains("/dev/pts/") || line.contains("/dev/console")), "{lines:?}");
-    let restarted = ["get", "pod", &pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}"];
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("/dev/pts/") || line.contains("/dev/console")),
+        "{lines:?}"
+    );
+    let restarted = [
+        "get",
+        "pod",
+        &pod,
+        "-o",
+        "jsonpath={.status.containerStatuses[0].restartCount}",
+    ];
     eventually("it runs again", || ok(&lab, &restarted) == "1");
 }

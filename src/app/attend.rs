@@ -24,13 +24,30 @@ pub enum Need {
 }
 
 /// Looks after the open trial.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Attendant {
+    deadline: Duration,
     asked: Option<TrialId>,
     expired: Option<TrialId>,
 }
 
+impl Default for Attendant {
+    fn default() -> Self {
+        Self::new(DEADLINE)
+    }
+}
+
 impl Attendant {
+    /// An attendant who gives a trial up after `deadline`, and after what its
+    /// node held the restart back.
+    pub const fn new(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            asked: None,
+            expired: None,
+        }
+    }
+
     /// What the newest trial needs at `now`.
     pub fn attend(&mut self, model: &Model, now: Time) -> Option<Need> {
         let trial = model.ledger.trials().last()?;
@@ -46,9 +63,9 @@ impl Attendant {
         }
         // What the node holds a restart back is no fault of the workload.
         let allowed = if trial.marks.backoff.is_some() {
-            DEADLINE + LONGEST_BACKOFF
+            self.deadline + LONGEST_BACKOFF
         } else {
-            DEADLINE
+            self.deadline
         };
         if !trial.state.is_over()
             && self.expired != Some(trial.id)

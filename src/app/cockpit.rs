@@ -7,21 +7,19 @@
 //! queued.
 
 use std::{
-    io::{self, Write},
+    io,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
-use crossterm::{
-    clipboard::CopyToClipboard,
-    event::{Event as Input, EventStream, KeyEventKind},
-    execute,
-};
+use crossterm::event::{Event as Input, EventStream, KeyEventKind};
 use futures::{FutureExt, StreamExt};
 use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
     attend::{Attendant, Need},
     looks::Looks,
+    signals::{self, Signal, Signals},
     terminal::Screen,
     wires::Wires,
 };
@@ -29,10 +27,13 @@ use crate::{
     core::{
         action::Action,
         effect::Effect,
-        event::Event,
+        event::{Event, Fact, Trouble},
         model::Model,
         time::Time,
-        update::{ui::Ui, update},
+        update::{
+            ui::{Notice, Ui},
+            update,
+        },
     },
     ui::view::{Layout, Status},
 };
@@ -54,14 +55,26 @@ const BATCHES_AT_ONCE: usize = 64;
 pub enum Left {
     /// A person asked for it, or SIGINT or SIGTERM did: everything is put away.
     Asked,
-    /// The terminal is gone (SIGHUP): what was started goes on for a while, so
-    /// that the next cockpit finds it.
+    /// The terminal is gone: what was started goes on for a while, so that the
+    /// next cockpit finds it.
     HungUp,
+}
+
+impl Left {
+    /// What the process says of it to who started it.
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Asked => ExitCode::SUCCESS,
+            // As a shell says of a process that SIGHUP ended.
+            Self::HungUp => ExitCode::from(129),
+        }
+    }
 }
 
 /// The cockpit on a terminal.
 pub struct Cockpit {
     screen: Screen,
+    signals: Signals,
     looks: Looks,
     model: Model,
     ui: Ui,
@@ -76,12 +89,15 @@ pub struct Cockpit {
 impl Cockpit {
     /// Takes the terminal and shows `model` as it is.
     pub fn open(looks: Looks, model: Model, ui: Ui, wires: Wires) -> io::Result<Self> {
+        // Before the terminal is taken: a signal must find someone who gives it back.
+        let signals = Signals::new()?;
         let screen = Screen::take()?;
         let drawn = Instant::now()
             .checked_sub(FRAME_FLOOR)
             .unwrap_or_else(Instant::now);
         Ok(Self {
             screen,
+            signals,
             looks,
             model,
             ui,
@@ -94,37 +110,50 @@ impl Cockpit {
     }
 
     /// Runs until someone leaves. Returns why, and what is known at the end.
-    pub async fn run(mut self) -> io::Result<(Left, Model)> {
-        let mut signals = Signals::new()?;
+    pub async fn run(mut self) -> (Left, Model) {
+        let left = self.live().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the terminal is lost");
+            Left::HungUp
+        });
+        (left, self.model)
+    }
+
+    /// An error is one of the terminal, which is of no more use then.
+    async fn live(&mut self) -> io::Result<Left> {
         let mut inputs = EventStream::new();
         self.ui.sync(&self.model);
+        // What went wrong before there was a screen.
+        let (now, newest) = (self.model.now, self.model.troubles.back());
+        if let Some(trouble) = newest.filter(|(at, _)| *at == now).cloned() {
+            self.say(&trouble.1);
+        }
         self.draw()?;
-        let left = loop {
+        loop {
             let clocks = self.drawn + self.clock_step();
             let wake = self.due.unwrap_or(clocks).min(clocks);
             tokio::select! {
                 biased;
-                input = inputs.next() => match input {
-                    Some(Ok(input)) => {
-                        if let Some(left) = self.drain_inputs(input, &mut inputs)? {
-                            break left;
-                        }
-                        self.want_frame(FRAME_FLOOR);
-                    }
-                    // The terminal cannot be read any more.
-                    Some(Err(_)) | None => break Left::HungUp,
-                },
-                signal = signals.next() => match signal {
-                    Signal::End => break Left::Asked,
-                    Signal::HangUp => break Left::HungUp,
+                // First, because inputs of a terminal that is gone may not end.
+                signal = self.signals.next() => match signal {
+                    Signal::End => return Ok(Left::Asked),
+                    Signal::HangUp => return Ok(Left::HungUp),
                     Signal::Stop => {
                         self.suspend()?;
                         self.want_frame(FRAME_FLOOR);
                     }
                 },
+                input = inputs.next() => match input {
+                    Some(input) => {
+                        if let Some(left) = self.drain_inputs(input?, &mut inputs)? {
+                            return Ok(left);
+                        }
+                        self.want_frame(FRAME_FLOOR);
+                    }
+                    None => return Ok(Left::HungUp),
+                },
                 batch = self.wires.batches.recv() => match batch {
                     Some(batch) => self.drain_facts(&batch),
-                    None => break Left::Asked,
+                    None => return Ok(Left::Asked),
                 },
                 () = sleep_until(wake.into()) => self.due = Some(wake),
             }
@@ -132,8 +161,7 @@ impl Cockpit {
             if self.due.is_some_and(|due| due <= Instant::now()) {
                 self.draw()?;
             }
-        };
-        Ok((left, self.model))
+        }
     }
 
     /// Obeys the first input and all that wait behind it.
@@ -180,9 +208,7 @@ impl Cockpit {
                 Effect::Suspend => self.suspend()?,
                 Effect::Redraw => self.screen.forget()?,
                 Effect::OwnLog(step) => self.looks.view.own_log(step),
-                Effect::Copy(text) => {
-                    execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
-                }
+                Effect::Copy(text) => self.screen.copy(&text)?,
                 effect => self.send(effect),
             }
         }
@@ -214,9 +240,28 @@ impl Cockpit {
     }
 
     fn fold(&mut self, batch: &[Event]) -> bool {
-        batch
-            .iter()
-            .fold(false, |changed, event| self.model.apply(event) | changed)
+        let mut changed = false;
+        for event in batch {
+            changed |= self.model.apply(event);
+            if let Fact::Trouble(trouble) = &event.fact {
+                self.say(trouble);
+            }
+        }
+        changed
+    }
+
+    /// What went wrong is said once, and can be read again in the own log.
+    fn say(&mut self, trouble: &Trouble) {
+        let Trouble { what, next } = trouble;
+        let next = next
+            .as_ref()
+            .map_or(String::new(), |next| format!("; {next}"));
+        tracing::warn!("{what}{next}");
+        self.ui.notice = Some(Notice {
+            at: self.now(),
+            text: format!("{what}{next}"),
+            refusal: true,
+        });
     }
 
     fn attend(&mut self) {
@@ -269,70 +314,14 @@ impl Cockpit {
     }
 
     fn suspend(&mut self) -> io::Result<()> {
-        self.screen.suspended(|| {
-            let _ = io::stdout().flush();
-            // STOP, not TSTP: ours is caught, to restore the terminal first.
-            #[cfg(unix)]
-            let _ = rustix::process::kill_process(
-                rustix::process::getpid(),
-                rustix::process::Signal::STOP,
-            );
-        })
-    }
-}
-
-/// What the system asks of the cockpit.
-enum Signal {
-    End,
-    HangUp,
-    #[cfg_attr(not(unix), allow(dead_code))]
-    Stop,
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-    stop: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::End,
-            _ = self.terminate.recv() => Signal::End,
-            _ = self.hang_up.recv() => Signal::HangUp,
-            _ = self.stop.recv() => Signal::Stop,
+        if !signals::is_continued_by_a_shell() {
+            self.ui.notice = Some(Notice {
+                at: self.now(),
+                text: "not stopped: no shell is there to continue it".into(),
+                refusal: true,
+            });
+            return Ok(());
         }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> Signal {
-        // An error means that no such signal will ever come.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        Signal::End
+        self.screen.suspended(signals::stop)
     }
 }

@@ -5,5 +5,6 @@ pub mod attend;
 pub mod cockpit;
 pub mod logging;
 pub mod looks;
+pub mod signals;
 pub mod terminal;
 pub mod wires;

@@ -1,15 +1,19 @@
 //! The terminal: taken once, given back on every way out.
 //!
 //! Quit, error, panic, SIGTERM, SIGHUP, a lost tty and suspend all go through
-//! [`restore`], which does nothing the second time.
+//! [`restore`], which does nothing the second time. Whatever is drawn goes
+//! through one gate, which is shut from then on: a thread that panics gives the
+//! terminal back while another may be in the middle of a frame.
 
 use std::{
-    io::{self, BufWriter, Stdout, Write},
-    sync::atomic::{AtomicBool, Ordering},
+    io::{self, Write},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crossterm::{
-    Command, cursor,
+    Command,
+    clipboard::CopyToClipboard,
+    cursor,
     event::{DisableBracketedPaste, EnableBracketedPaste},
     execute, queue,
     terminal::{
@@ -19,11 +23,51 @@ use crossterm::{
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 
-/// Holds the largest frame, so that each is one write.
+/// Holds a large frame without growing.
 const FRAME_BUFFER: usize = 64 * 1024;
 
-/// Whether the terminal is ours at the moment.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal is ours at the moment; held by whoever writes to it.
+static TAKEN: Mutex<bool> = Mutex::new(false);
+
+fn taken() -> MutexGuard<'static, bool> {
+    // A flag is never half set.
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Collects a frame, so that it is one write however often it is flushed.
+#[derive(Debug, Clone, Default)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Collected {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what was collected, if the terminal is ours.
+    fn publish(&self) -> io::Result<()> {
+        let mut bytes = self.bytes();
+        let taken = taken();
+        let written = if *taken {
+            let mut out = io::stdout().lock();
+            out.write_all(&bytes).and_then(|()| out.flush())
+        } else {
+            Ok(())
+        };
+        bytes.clear();
+        written
+    }
+}
+
+impl Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Buttons, drags and the wheel, in the encoding without a limit of columns.
 ///
@@ -52,7 +96,8 @@ impl Command for Mouse {
 
 /// The screen, while it is ours.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Terminal<CrosstermBackend<Collected>>,
+    frame: Collected,
 }
 
 impl Screen {
@@ -63,31 +108,40 @@ impl Screen {
     pub fn take() -> io::Result<Self> {
         let then = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let was_ours = TAKEN.load(Ordering::SeqCst);
-            restore();
+            let was_ours = restore();
             then(panic);
             if was_ours {
                 std::process::exit(101);
             }
         }));
         enter()?;
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME_BUFFER, io::stdout()));
+        let frame = Collected(Arc::new(Mutex::new(Vec::with_capacity(FRAME_BUFFER))));
         Ok(Self {
-            terminal: Terminal::new(backend)?,
+            terminal: Terminal::new(CrosstermBackend::new(frame.clone()))?,
+            frame,
         })
     }
 
     /// Draws one frame, as one write inside one synchronized update.
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        queue!(self.frame, BeginSynchronizedUpdate)?;
         self.terminal.draw(render)?;
-        queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
-        Write::flush(self.terminal.backend_mut())
+        queue!(self.frame, EndSynchronizedUpdate)?;
+        self.frame.publish()
     }
 
     /// Forgets what is on the screen: the next frame is drawn whole.
     pub fn forget(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not `clear`, which asks the terminal where its cursor is and so waits
+        // for an answer among the keys.
+        let area = self.terminal.get_frame().area();
+        self.terminal.resize(area)
+    }
+
+    /// Puts a text on the clipboard of the machine that the terminal runs on.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        queue!(self.frame, CopyToClipboard::to_clipboard_from(text))?;
+        self.frame.publish()
     }
 
     /// Gives the terminal back, runs `pause`, and takes it again.
@@ -106,7 +160,8 @@ impl Drop for Screen {
 }
 
 fn enter() -> io::Result<()> {
-    TAKEN.store(true, Ordering::SeqCst);
+    let mut taken = taken();
+    *taken = true;
     enable_raw_mode()?;
     execute!(
         io::stdout(),
@@ -117,10 +172,12 @@ fn enter() -> io::Result<()> {
     )
 }
 
-/// Gives the terminal back as it was found. Does nothing if it is not ours.
-pub fn restore() {
-    if !TAKEN.swap(false, Ordering::SeqCst) {
-        return;
+/// Gives the terminal back as it was found, and says whether it was ours. Does
+/// nothing if it was not.
+pub fn restore() -> bool {
+    let mut taken = taken();
+    if !std::mem::take(&mut *taken) {
+        return false;
     }
     // A terminal that is gone cannot be restored, and needs no restoring.
     let _ = execute!(
@@ -132,11 +189,28 @@ pub fn restore() {
         LeaveAlternateScreen,
     );
     let _ = disable_raw_mode();
+    true
 }
 
-/// Takes the screen and panics, so that a test can look at what is left.
+/// Takes the screen, draws for ever and panics, on this thread or on another,
+/// so that a test can look at what is left.
 #[cfg(debug_assertions)]
-pub fn panic_on_screen() -> ! {
-    let _screen = Screen::take();
-    panic!("the cockpit panicked on purpose");
+pub fn panic_on_screen(elsewhere: bool) -> ! {
+    fn on_purpose() {
+        panic!("the cockpit panicked on purpose");
+    }
+    let mut screen = Screen::take();
+    let mut frames = 0_u64;
+    loop {
+        if let Ok(screen) = &mut screen {
+            let text = ratatui::text::Line::raw(frames.to_string());
+            let _ = screen.draw(|frame| frame.render_widget(text, frame.area()));
+        }
+        frames += 1;
+        match (frames, elsewhere) {
+            (100, false) => on_purpose(),
+            (100, true) => drop(std::thread::spawn(on_purpose)),
+            _ => {}
+        }
+    }
 }

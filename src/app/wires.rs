@@ -6,7 +6,10 @@
 //!    └───────────────Effect──────────────────┘
 //! ```
 
-use std::path::Path;
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -99,9 +102,9 @@ impl Socket {
         cluster::start(options, self.sink, self.effects, self.cancel)
     }
 
-    /// Resolves when the run is closed.
-    pub fn closed(&self) -> impl Future<Output = ()> + use<> {
-        self.cancel.clone().cancelled_owned()
+    /// Is cancelled when the run is closed.
+    pub fn closing(&self) -> CancellationToken {
+        self.cancel.clone()
     }
 }
 
@@ -230,7 +233,9 @@ impl Run {
     pub async fn close(self, in_good_order: bool) {
         self.cancel.cancel();
         if in_good_order && self.relay.end(self.sink.clock().now()).await == Ending::Incomplete {
-            eprintln!(
+            // Nobody may be there to read it, which is no reason to panic.
+            let _ = writeln!(
+                io::stderr(),
                 "aks-tui: the end of run {} could not be recorded",
                 self.name
             );

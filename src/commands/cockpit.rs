@@ -10,7 +10,7 @@ use crate::{
         journal::{StateDir, store},
     },
     app::{
-        cockpit::{Cockpit, Left},
+        cockpit::Cockpit,
         logging,
         looks::Looks,
         wires::{self, Laid},
@@ -48,10 +48,15 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs) -> Result<ExitCode> {
             });
         }
         let adapter = socket.start(options(args));
-        let (left, _) = Cockpit::open(looks, model, ui, wires)?.run().await?;
-        run.close(left == Left::Asked).await;
+        let opened = Cockpit::open(looks, model, ui, wires);
+        let left = match opened {
+            Ok(cockpit) => Ok(cockpit.run().await.0),
+            Err(error) => Err(error),
+        };
+        // Nothing is left to go on with, even if the terminal was lost.
+        run.close(true).await;
         adapter.await?;
-        Ok(ExitCode::SUCCESS)
+        Ok(left?.exit_code())
     })
 }
 

@@ -29,7 +29,8 @@ pub struct Lab {
     /// Payload bytes that perftest's client sends a second at most [default: no limit]
     #[arg(long, value_name = "BYTES")]
     rate: Option<String>,
-    /// Leave the terminal's session: its end is not the lab's
+    /// Belong to a cockpit: leave the terminal's session, whose end is not the
+    /// lab's, and linger if the cockpit never comes
     #[arg(long, hide = true)]
     own_session: bool,
     /// Delay restarts as Kubernetes does (0, 10, 20 … 300 s), or never
@@ -102,6 +103,7 @@ pub fn run(lab: Lab) -> ExitCode {
             Isolation::Group => runtime::Isolation::Group,
         }),
         linger: Duration::from_secs(lab.linger),
+        held: lab.own_session,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

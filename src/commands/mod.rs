@@ -25,6 +25,12 @@ fn print(text: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says what went wrong on standard error, if anybody reads it: a terminal that
+/// is gone must not make a panic of an error.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Runs `future` on the runtime that everything asynchronous lives on.
 fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     // Two TLS libraries could be linked some day; the choice is made once, here.

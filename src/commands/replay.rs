@@ -33,17 +33,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let path = find(args.run.as_deref())?;
     let recording = journal::read(&path)?;
     for note in recording.notes() {
-        eprintln!("{}: {note}", path.display());
+        super::complain(&format!("{}: {note}", path.display()));
     }
     logging::to_pane();
     super::on_runtime(async {
         let mut ui = Ui::new(0);
         ui.locked = Some("a replayed run");
         let wires = wires::replay(recording.events, Pacing::at_speed(args.speed));
-        Cockpit::open(looks, Model::default(), ui, wires)?
+        let (left, _) = Cockpit::open(looks, Model::default(), ui, wires)?
             .run()
-            .await?;
-        Ok(ExitCode::SUCCESS)
+            .await;
+        Ok(left.exit_code())
     })
 }
 

@@ -3,7 +3,8 @@
 //! A cockpit that is closed stops its lab. One that is killed cannot, and the
 //! lab waits for it: the workload goes on, and the next cockpit finds it. But
 //! not for ever: when nobody has renewed the lease for a while, the lab stops
-//! itself. A lab that nobody ever held runs until it is told to stop.
+//! itself. A lab that nobody ever held runs until it is told to stop, unless it
+//! was started for a cockpit, which may die before it takes the lease.
 
 use std::time::Duration;
 
@@ -21,10 +22,13 @@ pub const NAME: &str = "aks-tui-cockpit";
 const USUAL: Duration = Duration::from_secs(15);
 
 /// Returns when the lab was held once and nobody came back within `linger`
-/// of the last renewal.
-pub async fn abandoned(store: &Store, linger: Duration) {
+/// of the last renewal. `held` says that somebody holds it from the start.
+pub async fn abandoned(store: &Store, linger: Duration, held: bool) {
     let key = Key::new(Resource::Leases, NAMESPACE, NAME);
-    let mut holding = Holding::default();
+    let mut holding = Holding {
+        held: held.then(|| (Instant::now(), USUAL)),
+        ..Holding::default()
+    };
     loop {
         let (_, mut watch) = store.list_and_watch(&[Resource::Leases]);
         holding.see(store.get(&key).as_deref(), Instant::now());
@@ -136,7 +140,7 @@ mod tests {
         let store = Store::new(0);
         let waiting = tokio::spawn({
             let store = store.clone();
-            async move { abandoned(&store, Duration::ZERO).await }
+            async move { abandoned(&store, Duration::ZERO, false).await }
         });
         let renewed = lease("me", "t", 0);
         store.create(Resource::Leases, renewed).unwrap();
@@ -144,5 +148,13 @@ mod tests {
             .await
             .unwrap()
             .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lab_whose_cockpit_never_came_is_abandoned_too() {
+        let store = Store::new(0);
+        let ended = |held| tokio::time::timeout(2 * LINGER, abandoned(&store, LINGER, held));
+        assert!(ended(true).await.is_ok());
+        assert!(ended(false).await.is_err(), "nobody was to come");
     }
 }

@@ -16,7 +16,9 @@ pub async fn config(lab: &Lab) -> Config {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = Kubeconfig::read_from(lab.kubeconfig()).unwrap();
     let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap();
     config.default_retry = false;
     config.proxy_url = None;
     config
@@ -83,7 +85,10 @@ pub async fn until(pods: &Api<Pod>, name: &str, holds: impl Fn(&Pod) -> bool) ->
 
 /// Whether all of a pod's containers run.
 pub fn is_running(pod: &Pod) -> bool {
-    let statuses = pod.status.as_ref().and_then(|it| it.container_statuses.as_ref());
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|it| it.container_statuses.as_ref());
     statuses.is_some_and(|all| all.iter().all(|it| it.ready))
 }
 

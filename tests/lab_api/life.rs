@@ -79,20 +79,30 @@ fn trouble_is_one_line_and_no_success() {
     for (state, arguments, words) in [
         (&state, vec!["--port", &port], "cannot listen on 127.0.0.1"),
         (&state, vec!["--kubeconfig", foreign_text], "is no lab's"),
-        (&state, vec!["--kubeconfig", nowhere], "cannot write the kubeconfig"),
+        (
+            &state,
+            vec!["--kubeconfig", nowhere],
+            "cannot write the kubeconfig",
+        ),
         (&file, vec![], "for the lab's state"),
         (&state, vec!["--backoff", "often"], "often"),
     ] {
         let said = Lab::start_on(state, &arguments).err().unwrap();
         let (line, rest) = said.split_once('\n').unwrap();
-        assert!(line.starts_with("error: ") && line.contains(words), "{said}");
+        assert!(
+            line.starts_with("error: ") && line.contains(words),
+            "{said}"
+        );
         assert!(rest.starts_with('[') && !rest.starts_with("[0]"), "{said}");
     }
     assert_eq!(fs::read_to_string(&foreign).unwrap(), "apiVersion: v1\n");
 
     let lab = Lab::start_on(&state, &["--empty"]).unwrap();
     let said = Lab::start_on(&state, &["--empty"]).err().unwrap();
-    assert!(said.contains(&format!("another lab (pid {})", lab.pid())), "{said}");
+    assert!(
+        said.contains(&format!("another lab (pid {})", lab.pid())),
+        "{said}"
+    );
 }
 
 #[tokio::test]

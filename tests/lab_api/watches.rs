@@ -31,18 +31,27 @@ async fn lines(client: &Client, query: &str) -> Vec<Value> {
     let stream = client.request_stream(request).await.unwrap();
     let read = stream.lines().try_collect::<Vec<String>>();
     let lines = within("the watch ends", read).await.unwrap();
-    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn kinds(lines: &[Value]) -> Vec<&str> {
-    lines.iter().map(|line| line["type"].as_str().unwrap()).collect()
+    lines
+        .iter()
+        .map(|line| line["type"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
 async fn both_ways_of_following_see_the_same() {
     let lab = Lab::start(&["--empty"]);
     let leases: Api<Lease> = Api::default_namespaced(connect(&lab).await);
-    leases.create(&PostParams::default(), &lease("a", "x")).await.unwrap();
+    leases
+        .create(&PostParams::default(), &lease("a", "x"))
+        .await
+        .unwrap();
     for config in [
         watcher::Config::default(),
         watcher::Config::default().streaming_lists(),
@@ -52,7 +61,10 @@ async fn both_ways_of_following_see_the_same() {
         assert!(matches!(next().await, Event::Init));
         assert!(matches!(next().await, Event::InitApply(it) if it.name_any() == "a"));
         assert!(matches!(next().await, Event::InitDone));
-        leases.create(&PostParams::default(), &lease("b", "x")).await.unwrap();
+        leases
+            .create(&PostParams::default(), &lease("b", "x"))
+            .await
+            .unwrap();
         assert!(matches!(next().await, Event::Apply(it) if it.name_any() == "b"));
         leases.delete("b", &DeleteParams::default()).await.unwrap();
         assert!(matches!(next().await, Event::Delete(it) if it.name_any() == "b"));
@@ -64,15 +76,29 @@ async fn a_watch_without_a_version_begins_with_what_is_there() {
     let lab = Lab::start(&["--empty"]);
     let client = connect(&lab).await;
     let leases: Api<Lease> = Api::default_namespaced(client.clone());
-    leases.create(&PostParams::default(), &lease("a", "x")).await.unwrap();
+    leases
+        .create(&PostParams::default(), &lease("a", "x"))
+        .await
+        .unwrap();
     for version in ["", "0"] {
-        let seen = lines(&client, &format!("resourceVersion={version}&timeoutSeconds=1")).await;
+        let seen = lines(
+            &client,
+            &format!("resourceVersion={version}&timeoutSeconds=1"),
+        )
+        .await;
         assert_eq!(kinds(&seen), ["ADDED"], "{version}");
     }
     let (_, list) = get(&client, LEASES).await;
     let version = list["metadata"]["resourceVersion"].as_str().unwrap();
-    leases.create(&PostParams::default(), &lease("b", "x")).await.unwrap();
-    let seen = lines(&client, &format!("resourceVersion={version}&timeoutSeconds=1")).await;
+    leases
+        .create(&PostParams::default(), &lease("b", "x"))
+        .await
+        .unwrap();
+    let seen = lines(
+        &client,
+        &format!("resourceVersion={version}&timeoutSeconds=1"),
+    )
+    .await;
     assert_eq!(kinds(&seen), ["ADDED"]);
     assert_eq!(seen[0]["object"]["metadata"]["name"], "b");
 }
@@ -82,23 +108,37 @@ async fn bookmarks_say_how_far_a_watch_is() {
     let lab = Lab::start(&["--empty"]);
     let client = connect(&lab).await;
     let leases: Api<Lease> = Api::default_namespaced(client.clone());
-    leases.create(&PostParams::default(), &lease("a", "x")).await.unwrap();
+    leases
+        .create(&PostParams::default(), &lease("a", "x"))
+        .await
+        .unwrap();
     let streaming =
         "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let seen = lines(&client, &format!("{streaming}&timeoutSeconds=1")).await;
     assert_eq!(kinds(&seen)[..2], ["ADDED", "BOOKMARK"]);
     let mark = &seen[1]["object"];
-    assert_eq!(mark["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    assert_eq!(
+        mark["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
     assert_eq!(mark["kind"], "Lease");
 
     // A change of what is not watched moves a watch on, too.
-    let version = mark["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    let version = mark["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let other: Api<Lease> = Api::namespaced(client.clone(), "kube-system");
-    other.create(&PostParams::default(), &lease("far", "x")).await.unwrap();
+    other
+        .create(&PostParams::default(), &lease("far", "x"))
+        .await
+        .unwrap();
     let query = format!("resourceVersion={version}&allowWatchBookmarks=true&timeoutSeconds=1");
     let seen = lines(&client, &query).await;
     assert_eq!(kinds(&seen), ["BOOKMARK"]);
-    let later = seen[0]["object"]["metadata"]["resourceVersion"].as_str().unwrap();
+    let later = seen[0]["object"]["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap();
     assert!(later.parse::<u64>().unwrap() > version.parse::<u64>().unwrap());
 
     let query = "sendInitialEvents=true";
@@ -113,12 +153,20 @@ async fn a_filtered_watch_tells_who_comes_and_goes() {
     let leases: Api<Lease> = Api::default_namespaced(client.clone());
     let (_, list) = get(&client, LEASES).await;
     let version = list["metadata"]["resourceVersion"].as_str().unwrap();
-    let mut object = leases.create(&PostParams::default(), &lease("a", "x")).await.unwrap();
+    let mut object = leases
+        .create(&PostParams::default(), &lease("a", "x"))
+        .await
+        .unwrap();
     for holder in ["mine", "mine too", "y"] {
         let label = holder.split(' ').next().unwrap();
-        object.labels_mut().insert("holder".to_owned(), label.to_owned());
+        object
+            .labels_mut()
+            .insert("holder".to_owned(), label.to_owned());
         object.spec.as_mut().unwrap().holder_identity = Some(holder.to_owned());
-        object = leases.replace("a", &PostParams::default(), &object).await.unwrap();
+        object = leases
+            .replace("a", &PostParams::default(), &object)
+            .await
+            .unwrap();
     }
     let query = format!("resourceVersion={version}&labelSelector=holder%3Dmine&timeoutSeconds=1");
     let seen = lines(&client, &query).await;
@@ -134,7 +182,10 @@ async fn a_table_in_a_watch_describes_its_columns_once() {
     let client = connect(&lab).await;
     let leases: Api<Lease> = Api::default_namespaced(client.clone());
     for name in ["a", "b"] {
-        leases.create(&PostParams::default(), &lease(name, "x")).await.unwrap();
+        leases
+            .create(&PostParams::default(), &lease(name, "x"))
+            .await
+            .unwrap();
     }
     let request = http::Request::get(format!("{LEASES}?watch=true&timeoutSeconds=1"))
         .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
@@ -142,10 +193,18 @@ async fn a_table_in_a_watch_describes_its_columns_once() {
         .unwrap();
     let stream = client.request_stream(request).await.unwrap();
     let lines: Vec<String> = stream.lines().try_collect().await.unwrap();
-    let lines: Vec<Value> = lines.iter().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let lines: Vec<Value> = lines
+        .iter()
+        .map(|it| serde_json::from_str(it).unwrap())
+        .collect();
     let columns: Vec<usize> = lines
         .iter()
-        .map(|line| line["object"]["columnDefinitions"].as_array().unwrap().len())
+        .map(|line| {
+            line["object"]["columnDefinitions"]
+                .as_array()
+                .unwrap()
+                .len()
+        })
         .collect();
     assert_eq!(columns, [3, 0]);
     assert_eq!(lines[1]["object"]["rows"][0]["cells"][0], "b");
@@ -156,10 +215,19 @@ async fn a_follower_of_a_former_life_is_told_to_list_again() {
     let mut lab = Lab::start(&["--empty"]);
     let client = connect(&lab).await;
     let leases: Api<Lease> = Api::default_namespaced(client.clone());
-    leases.create(&PostParams::default(), &lease("a", "x")).await.unwrap();
+    leases
+        .create(&PostParams::default(), &lease("a", "x"))
+        .await
+        .unwrap();
     let (_, list) = get(&client, &format!("{LEASES}?limit=1")).await;
-    let version = list["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
-    leases.create(&PostParams::default(), &lease("b", "x")).await.unwrap();
+    let version = list["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    leases
+        .create(&PostParams::default(), &lease("b", "x"))
+        .await
+        .unwrap();
     let (_, page) = get(&client, &format!("{LEASES}?limit=1")).await;
     let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
     lab.kill();
@@ -171,7 +239,10 @@ async fn a_follower_of_a_former_life_is_told_to_list_again() {
     assert_eq!(seen[0]["object"]["code"], 410);
     assert_eq!(seen[0]["object"]["reason"], "Expired");
     let (code, status) = get(&client, &format!("{LEASES}?limit=1&continue={token}")).await;
-    assert_eq!((code.as_u16(), status["reason"].as_str()), (410, Some("Expired")));
+    assert_eq!(
+        (code.as_u16(), status["reason"].as_str()),
+        (410, Some("Expired"))
+    );
 }
 
 /// What a client knows that follows by raw watches, disconnected at random.
@@ -184,7 +255,10 @@ struct Follower {
 impl Follower {
     async fn list(&mut self) {
         let (_, list) = get(&self.client, LEASES).await;
-        list["metadata"]["resourceVersion"].as_str().unwrap().clone_into(&mut self.version);
+        list["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.version);
         self.known.clear();
         for item in list["items"].as_array().unwrap() {
             self.keep("ADDED", item);
@@ -205,7 +279,8 @@ impl Follower {
             let (kind, object) = (line["type"].as_str().unwrap(), &line["object"]);
             assert_ne!(kind, "ERROR", "{object}");
             let version = object["metadata"]["resourceVersion"].as_str().unwrap();
-            let (now, before): (u64, u64) = (version.parse().unwrap(), self.version.parse().unwrap());
+            let (now, before): (u64, u64) =
+                (version.parse().unwrap(), self.version.parse().unwrap());
             assert!(now > before || kind == "BOOKMARK", "{now} after {before}");
             version.clone_into(&mut self.version);
             if kind != "BOOKMARK" {
@@ -216,13 +291,19 @@ impl Follower {
 
     fn keep(&mut self, kind: &str, object: &Value) {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-        let holder = object["spec"]["holderIdentity"].as_str().unwrap().to_owned();
+        let holder = object["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let fits = match kind {
             "ADDED" => self.known.insert(name, holder).is_none(),
             "MODIFIED" => self.known.insert(name, holder).is_some(),
             _ => self.known.remove(&name).is_some(),
         };
-        assert!(fits, "{kind} of {object} does not follow from what was known");
+        assert!(
+            fits,
+            "{kind} of {object} does not follow from what was known"
+        );
     }
 }
 
@@ -252,7 +333,10 @@ async fn a_follower_that_is_cut_off_at_random_ends_with_the_truth() {
                         leases.create(&PostParams::default(), &new).await.unwrap();
                     }
                     (Some(_), 0) => {
-                        leases.delete(&name, &DeleteParams::default()).await.unwrap();
+                        leases
+                            .delete(&name, &DeleteParams::default())
+                            .await
+                            .unwrap();
                     }
                     (Some(old), _) => {
                         let new = Lease {
@@ -262,7 +346,10 @@ async fn a_follower_that_is_cut_off_at_random_ends_with_the_truth() {
                             },
                             ..lease(&name, &step.to_string())
                         };
-                        leases.replace(&name, &PostParams::default(), &new).await.unwrap();
+                        leases
+                            .replace(&name, &PostParams::default(), &new)
+                            .await
+                            .unwrap();
                     }
                 }
             }

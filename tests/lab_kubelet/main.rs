@@ -42,14 +42,15 @@ struct Bed {
     store: Store,
     run: String,
     state: PathBuf,
-    _directory: Option<tempfile::TempDir>,
+    /// Vanishes with the bed.
+    directory: Option<tempfile::TempDir>,
 }
 
 impl Bed {
     async fn new(isolation: Isolation, backoff: BackoffMode) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let mut bed = Self::on(directory.path(), isolation, backoff).await?;
-        bed._directory = Some(directory);
+        bed.directory = Some(directory);
         Some(bed)
     }
 
@@ -79,7 +80,7 @@ impl Bed {
                 store,
                 run,
                 state: state.to_owned(),
-                _directory: None,
+                directory: None,
             }),
             Err(KubeletError::Runtime(error @ RuntimeError::NoNamespaces(_))) => {
                 let required = std::env::var("AKS_TUI_TEST_REQUIRE").unwrap_or_default();
@@ -119,10 +120,10 @@ impl Bed {
                 watch.next().await.unwrap();
             }
         });
-        match waited.await {
-            Ok(object) => object,
-            Err(_) => panic!("{what}: never, but {:#?}", self.store.get(key)),
-        }
+        let Ok(object) = waited.await else {
+            panic!("{what}: never, but {:#?}", self.store.get(key))
+        };
+        object
     }
 
     async fn pod(&self, key: &Key, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
@@ -182,6 +183,9 @@ impl Bed {
         assert_eq!(marked(&self.run), Vec::<String>::new(), "left behind");
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(self.state.to_str().unwrap()));
+        if let Some(directory) = self.directory {
+            directory.close().unwrap();
+        }
     }
 }
 

@@ -126,10 +126,8 @@ fn marked(run: &str) -> Vec<String> {
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
+    let timed = tokio::time::timeout(PATIENCE, future).await;
+    timed.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 fn request(command: &[&str]) -> ExecRequest {

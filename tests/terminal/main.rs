@@ -3,9 +3,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod cluster;
 mod headless;
+mod lost;
 mod restore;
 mod resume;
 mod sandbox;
+mod screen;
+mod standalone;
 mod story;
 mod trouble;

@@ -1,42 +1,30 @@
 //! The story that the cockpit exists for.
 
-use termlens::{Key, Terminal};
+use termlens::{Key, Screen};
 
-use crate::sandbox::{Sandbox, at_work, leave, press};
-
-/// Kills through the fault menu and waits until the ledger says how it went.
-#[track_caller]
-fn kill(terminal: &mut Terminal, aim: Option<char>, fault: char, trial: usize) {
-    press(terminal, 'x', |s| {
-        s.contains("kill -9") && s.contains("generated-perftestclient-")
-    });
-    if let Some(side) = aim {
-        press(terminal, side, |s| s.contains("generated-perftestserver-"));
-    }
-    terminal.send(Key::Char(fault)).unwrap();
-    let row = format!("#{trial}");
-    terminal
-        .wait_until(|s| {
-            s.text().lines().any(|line| {
-                line.contains(&row) && line.contains("0 lost") && line.contains("survived")
-            })
-        })
-        .unwrap();
-}
+use crate::{
+    sandbox::{Sandbox, all_listening, eventually},
+    screen::{at_work, kill, leave, press, survived},
+};
 
 #[test]
 fn the_client_is_killed_and_comes_back_with_nothing_lost() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.demo();
-    kill(&mut terminal, None, 'p', 1);
-    let screen = terminal.screen().text();
-    assert!(
-        screen.contains("1/1") || screen.contains("1 kill"),
-        "the header counts:\n{screen}"
-    );
+    // An API server, and at each side of the workload two ports.
+    let sockets = sandbox.listening();
+    assert!(sockets.len() >= 3, "{sockets:?}");
+    let screen = kill(&mut terminal, None, 'p', 1);
+    let header = screen.row_text(0);
+    assert!(header.contains("1 survived"), "{header}");
+    assert!(header.contains("0 lost"), "{header}");
+    assert!(header.contains("RTO p50"), "{header}");
+    terminal.wait_frame(at_work).unwrap();
     leave(terminal);
     sandbox.assert_clean();
     assert_eq!(sandbox.runs().len(), 1, "the journal is kept");
+    let left: Vec<_> = sockets.intersection(&all_listening()).cloned().collect();
+    assert_eq!(left, [], "still listening");
 }
 
 #[test]
@@ -44,11 +32,8 @@ fn the_plain_kill_the_deleted_pod_and_the_server_are_survived_too() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.demo();
     kill(&mut terminal, None, 't', 1);
-    terminal.wait_until(at_work).unwrap();
     kill(&mut terminal, None, 'd', 2);
-    terminal.wait_until(at_work).unwrap();
     kill(&mut terminal, Some('s'), 'p', 3);
-    terminal.wait_until(at_work).unwrap();
     kill(&mut terminal, Some('s'), 'd', 4);
     leave(terminal);
     sandbox.assert_clean();
@@ -60,14 +45,15 @@ fn two_demos_at_once_do_not_know_of_each_other() {
     let (mut first, mut second) = (one.demo(), other.demo());
     kill(&mut first, None, 'p', 1);
     assert!(
-        !second.screen().contains("#1"),
+        !second.screen().contains("survived"),
         "{}",
         second.screen().text()
     );
     kill(&mut second, None, 'p', 1);
     leave(first);
     one.assert_clean();
-    second.wait_until(at_work).unwrap();
+    // The second goes on as before.
+    kill(&mut second, None, 'p', 2);
     leave(second);
     other.assert_clean();
 }
@@ -75,10 +61,12 @@ fn two_demos_at_once_do_not_know_of_each_other() {
 #[test]
 fn two_demos_of_one_user_share_a_state_directory() {
     let sandbox = Sandbox::new();
-    let (first, second) = (sandbox.demo(), sandbox.demo());
+    let mut first = sandbox.demo();
+    let second = sandbox.demo();
     assert_eq!(sandbox.runs().len(), 2);
-    leave(first);
     leave(second);
+    kill(&mut first, None, 'p', 1);
+    leave(first);
     sandbox.assert_clean();
 }
 
@@ -87,21 +75,33 @@ fn help_palette_and_own_log_open_and_close() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.demo();
     press(&mut terminal, '?', |s| {
-        s.contains("Help") && s.contains("fault menu")
+        s.contains("Keys (default keymap)") && s.contains("open the fault menu")
     });
-    terminal.send(Key::Esc).unwrap();
-    terminal.wait_until(|s| !s.contains("Help")).unwrap();
-    press(&mut terminal, ':', |s| {
-        s.contains("kill_process") || s.contains("kill process")
-    });
-    terminal.send_str("own log").unwrap();
-    terminal.send(Key::Enter).unwrap();
-    terminal.wait_until(|s| s.contains("Own log")).unwrap();
     terminal.send(Key::Esc).unwrap();
     terminal
-        .wait_until(|s| at_work(s) && !s.contains("Own log"))
+        .wait_frame(|s| !s.contains("Keys (default keymap)"))
         .unwrap();
+    press(&mut terminal, ':', |s| s.contains("kill process"));
+    terminal.send_str("own log").unwrap();
+    terminal.wait_frame(|s| s.contains("▸ own log")).unwrap();
+    terminal.send(Key::Enter).unwrap();
+    terminal
+        .wait_frame(|s| s.contains("own log") && s.contains("the lab is ready"))
+        .unwrap();
+    terminal.send(Key::Esc).unwrap();
+    terminal
+        .wait_frame(|s| !s.contains("own log") || s.contains("L own log"))
+        .unwrap();
+    // A fault by its name.
+    press(&mut terminal, ':', |s| s.contains("kill process"));
+    terminal.send_str("kill proc").unwrap();
+    terminal
+        .wait_frame(|s| s.contains("▸ kill process"))
+        .unwrap();
+    terminal.send(Key::Enter).unwrap();
+    press(&mut terminal, 'p', survived(1));
     leave(terminal);
+    sandbox.assert_clean();
 }
 
 #[test]
@@ -115,12 +115,48 @@ fn any_size_down_to_one_cell_is_survived() {
         (3, 40),
         (60, 2),
         (20, 5),
-        (120, 36),
+        (2, 2),
     ] {
         terminal.resize(cols, rows).unwrap();
-        terminal.send(Key::Char('?')).unwrap();
-        terminal.send(Key::Esc).unwrap();
+        for key in ['?', 'q', 'x', 'q', ':', '\u{1b}', 'z', 'z', '\t'] {
+            terminal.send_str(&key.to_string()).unwrap();
+        }
+        terminal.wait_frame(|s| s.size() == (cols, rows)).unwrap();
     }
-    terminal.wait_until(at_work).unwrap();
+    terminal.resize(120, 36).unwrap();
+    terminal.wait_frame(at_work).unwrap();
     leave(terminal);
+    sandbox.assert_clean();
+}
+
+#[test]
+fn the_first_frame_does_not_wait_for_the_lab() {
+    let sandbox = Sandbox::new();
+    let mut terminal = sandbox.terminal(&["demo"]);
+    let first = terminal.wait_frame(|_| true).unwrap();
+    assert!(!first.contains("2/2"), "{}", first.text());
+    assert!(first.contains("Throughput"), "{}", first.text());
+    terminal.wait_frame(at_work).unwrap();
+    leave(terminal);
+}
+
+/// However early someone leaves, and by whichever key.
+#[test]
+fn leaving_at_once_leaves_nothing() {
+    for leave in ["q", "\u{3}"] {
+        let sandbox = Sandbox::new();
+        let mut terminal = sandbox.terminal(&["demo"]);
+        terminal.wait_until(Screen::alternate_screen).unwrap();
+        terminal.send_str(leave).unwrap();
+        let status = terminal.wait_exit().unwrap();
+        assert!(status.success(), "{status:?}\n{}", terminal.screen().text());
+        sandbox.assert_clean();
+    }
+    // Later, while the lab is starting or its first pods are.
+    let sandbox = Sandbox::new();
+    let mut terminal = sandbox.terminal(&["demo"]);
+    eventually("there is a lab", || !sandbox.processes().is_empty());
+    terminal.send(Key::Char('q')).unwrap();
+    assert!(terminal.wait_exit().unwrap().success());
+    sandbox.assert_clean();
 }

@@ -82,9 +82,14 @@ impl StateDir {
         self.0.join("runs")
     }
 
+    /// Where the labs of runs are.
+    pub fn labs(&self) -> PathBuf {
+        self.0.join("lab")
+    }
+
     /// Where the lab of `run` keeps its disks.
     pub fn lab(&self, run: &str) -> PathBuf {
-        self.0.join("lab").join(run)
+        self.labs().join(run)
     }
 
     /// The journal of `run`, whether there is one or not.
@@ -211,6 +216,13 @@ pub fn unfinished(dir: &Path) -> Result<Option<RunInfo>, Error> {
         .find(|info| !info.ended && !info.living && info.trouble.is_none()))
 }
 
+/// What is known of one run in `dir`, if it has a journal there. The information
+/// is that of the beginning; trials are not read.
+pub fn look_at(dir: &Path, run: &str) -> Option<RunInfo> {
+    let path = path_of(dir, run);
+    path.exists().then(|| describe(run.to_owned(), path, false))
+}
+
 /// The journals of a directory by run, newest first.
 fn journals(dir: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let entries = match fs::read_dir(dir) {
@@ -253,6 +265,9 @@ fn look_into(info: &mut RunInfo, with_trials: bool) -> Result<(), Error> {
     info.size = file.metadata().map_err(Error::io("read", &path))?.len();
     if let Some((at, digest)) = last_words(&mut file, info.size) {
         info.ended = true;
+        // A process that is just being started may hold the lock a moment
+        // longer; nobody writes after the end.
+        info.living = false;
         info.length = at.since(Time::ZERO);
         info.cluster = digest.cluster;
         info.summary = digest.summary;

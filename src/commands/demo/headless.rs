@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use color_eyre::eyre::{Result, bail, eyre};
+use color_eyre::eyre::{Report, Result, bail, eyre};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::outcome::Outcome;
@@ -18,10 +18,11 @@ use crate::{
         attend::{Attendant, Need},
         wires::Wires,
     },
+    commands::complain,
     core::{
         action::{Action, Target},
         effect::Effect,
-        event::Event,
+        event::{Event, Fact, Trouble},
         model::Model,
         time::Time,
         trial::{Fault, Trial, TrialId},
@@ -76,6 +77,8 @@ pub struct Plan {
     pub targets: Targets,
     /// Pause between the end of a trial and the next kill.
     pub every: Duration,
+    /// How long a recovery may take.
+    pub within: Duration,
     /// Determines every draw of lots.
     pub seed: u64,
 }
@@ -120,28 +123,34 @@ impl Runner {
         Self {
             ui: Ui::new(plan.seed),
             lots: Lots(plan.seed),
+            attendant: Attendant::new(plan.within),
             plan,
             wires,
             model: Model::default(),
-            attendant: Attendant::default(),
             stage: Stage::Settling,
             deadline: Instant::now() + STEADY_WITHIN,
             bar,
         }
     }
 
-    /// Runs until the end, a failure that makes going on pointless, or
-    /// `stopped`.
-    pub async fn run(mut self, stopped: impl Future<Output = ()>) -> Result<Outcome> {
+    /// Runs until the end, a failure that makes going on pointless, or `stop`.
+    /// Returns what came of it, and why it is not the whole plan.
+    pub async fn run(mut self, stop: impl Future<Output = Report>) -> (Outcome, Option<Report>) {
+        let failure = self.carry_out(stop).await.err();
+        self.bar.finish_and_clear();
+        (Outcome::of(&self.model), failure)
+    }
+
+    async fn carry_out(&mut self, stop: impl Future<Output = Report>) -> Result<()> {
         self.say("waiting for both sides to do new work");
-        tokio::pin!(stopped);
+        tokio::pin!(stop);
         while !self.is_finished() {
             let wake = match self.stage {
                 Stage::Pausing(until) => until,
                 _ => Instant::now() + Duration::from_millis(200),
             };
             tokio::select! {
-                () = &mut stopped => bail!("stopped by a signal"),
+                why = &mut stop => return Err(why),
                 batch = self.wires.batches.recv() => match batch {
                     Some(batch) => self.fold(&batch),
                     None => bail!("the cluster adapter ended"),
@@ -151,8 +160,7 @@ impl Runner {
             self.attend();
             self.step()?;
         }
-        self.bar.finish_and_clear();
-        Ok(Outcome::of(&self.model))
+        Ok(())
     }
 
     fn is_finished(&self) -> bool {
@@ -169,17 +177,9 @@ impl Runner {
 
     fn fold(&mut self, batch: &[Event]) {
         for event in batch {
-            let troubles = self.model.troubles.len();
             self.model.apply(event);
-            if self.model.troubles.len() > troubles
-                && let Some((_, trouble)) = self.model.troubles.back()
-            {
-                let trouble = trouble.clone();
-                self.say(&format!(
-                    "{} {}",
-                    trouble.what,
-                    trouble.next.unwrap_or_default()
-                ));
+            if let Fact::Trouble(Trouble { what, next }) = &event.fact {
+                self.say(&format!("{what} {}", next.as_deref().unwrap_or_default()));
             }
         }
         self.ui.sync(&self.model);
@@ -308,7 +308,7 @@ impl Runner {
             .map_or("no reason was given", |notice| &notice.text)
     }
 
-    fn too_late(&self) -> color_eyre::Report {
+    fn too_late(&self) -> Report {
         let feeds = self
             .model
             .broken()
@@ -336,7 +336,7 @@ impl Runner {
 
     fn say(&self, text: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{} {text}", self.now());
+            complain(&format!("{} {text}", self.now()));
         } else {
             self.bar.println(format!("{} {text}", self.now()));
         }

@@ -2,19 +2,22 @@
 //! after a cockpit died, stopped when a person leaves.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
 use color_eyre::eyre::{Context, Result, bail, eyre};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     time::timeout,
 };
+
+use crate::adapters::journal::{StateDir, store};
 
 /// The environment variable that every process of a run carries.
 pub const RUN_VARIABLE: &str = "AKS_TUI_RUN";
@@ -24,6 +27,19 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the lab may take to stop and reap everything.
 const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+
+/// How often a lab that another process started is looked at.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A directory whose lab has said something within this time is not reaped: it
+/// may be about to start.
+const YOUNG: Duration = Duration::from_mins(1);
+
+/// What the lab says on its standard error.
+const LOG: &str = "lab.log";
+
+/// The lab's own directory in that of the run.
+const STATE: &str = "state";
 
 /// How the lab is to be.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,17 +65,16 @@ pub struct LabArgs {
     pub rate: Option<String>,
 }
 
-/// What the lab prints when it is ready.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Ready {
-    kubeconfig: PathBuf,
+/// What the lab says of itself when it is ready.
+#[derive(Debug, Clone, Deserialize)]
+struct About {
     pid: i32,
 }
 
 /// A lab that runs.
 #[derive(Debug)]
 pub struct Lab {
-    ready: Ready,
+    pid: i32,
     dir: PathBuf,
     run: String,
     /// Present if this process started it.
@@ -67,33 +82,70 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Finds the lab of `run` alive, or starts it on its directory.
-    pub async fn hold(dir: &Path, run: &str, args: &LabArgs) -> Result<Self> {
-        if let Some(ready) = alive(dir, run) {
-            tracing::info!(pid = ready.pid, "the lab of this run is alive: attached");
-            return Ok(Self {
-                ready,
+    /// Finds the lab of `run` alive, or starts it on its directory. None if it
+    /// was `stopped` before it was ready; then nothing of it is left.
+    ///
+    /// # Errors
+    /// It cannot be started, or ended before it was ready: says why.
+    pub async fn hold(
+        dir: &Path,
+        run: &str,
+        args: &LabArgs,
+        stopped: impl Future<Output = ()>,
+    ) -> Result<Option<Self>> {
+        if let Some(pid) = alive(dir, run) {
+            tracing::info!(pid, "the lab of this run is alive: attached");
+            return Ok(Some(Self {
+                pid,
                 dir: dir.to_owned(),
                 run: run.to_owned(),
                 child: None,
-            });
+            }));
         }
-        Self::start(dir, run, args).await
+        let mut lab = Self::start(dir, run, args)?;
+        let ready = tokio::select! {
+            ready = timeout(READY_WITHIN, lab.ready()) => ready,
+            () = stopped => {
+                lab.stop().await?;
+                return Ok(None);
+            }
+        };
+        match ready {
+            Ok(Ok(())) => {
+                tracing::info!(pid = lab.pid, "the lab is ready");
+                Ok(Some(lab))
+            }
+            Ok(Err(error)) => {
+                lab.end().await?;
+                Err(error)
+            }
+            Err(_) => {
+                lab.end().await?;
+                bail!(
+                    "the lab was not ready within {} s: {}",
+                    READY_WITHIN.as_secs(),
+                    last_words(dir)
+                )
+            }
+        }
     }
 
-    async fn start(dir: &Path, run: &str, args: &LabArgs) -> Result<Self> {
-        fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
-        let log = dir.join("lab.log");
-        let stderr =
-            fs::File::create(&log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
+    fn start(dir: &Path, run: &str, args: &LabArgs) -> Result<Self> {
+        make_dir(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
+        let log = dir.join(LOG);
+        let stderr = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .wrap_err_with(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("lab")
             .arg("--own-session")
             .arg("--state")
-            .arg(dir.join("state"))
+            .arg(dir.join(STATE))
             .arg("--kubeconfig")
-            .arg(dir.join("kubeconfig"))
+            .arg(kubeconfig(dir))
             .args(["--backoff", &args.backoff])
             .args(["--linger", &args.linger.to_string()])
             .env(RUN_VARIABLE, run)
@@ -109,64 +161,84 @@ impl Lab {
                 command.args([flag, value]);
             }
         }
-        let mut child = command.spawn().wrap_err("cannot start the lab")?;
-        let stdout = child
-            .stdout
-            .take()
-            .ok_or_else(|| eyre!("the lab has no output"))?;
-        let mut line = String::new();
-        let read = timeout(READY_WITHIN, BufReader::new(stdout).read_line(&mut line)).await;
-        let ready: Ready = match read {
-            Ok(Ok(length)) if length > 0 => serde_json::from_str(&line)
-                .wrap_err_with(|| format!("the lab said something odd: {line}"))?,
-            Ok(_) => bail!("the lab did not start: {}", last_line(&log)),
-            Err(_) => {
-                let _ = child.kill().await;
-                bail!(
-                    "the lab was not ready within {} s: {}",
-                    READY_WITHIN.as_secs(),
-                    last_line(&log)
-                );
-            }
-        };
-        fs::write(dir.join("ready.json"), &line)?;
+        let child = command.spawn().wrap_err("cannot start the lab")?;
+        let pid = child.id().ok_or_else(|| eyre!("the lab has no pid"))?;
         Ok(Self {
-            ready,
+            pid: pid as i32,
             dir: dir.to_owned(),
             run: run.to_owned(),
             child: Some(child),
         })
     }
 
+    /// Waits until it says that it is ready.
+    async fn ready(&mut self) -> Result<()> {
+        let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
+        let stdout = stdout.ok_or_else(|| eyre!("the lab has no output"))?;
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line).await;
+        if !matches!(read, Ok(length) if length > 0) {
+            bail!("the lab did not start: {}", last_words(&self.dir));
+        }
+        serde_json::from_str::<About>(&line)
+            .map(drop)
+            .wrap_err_with(|| format!("the lab said something odd: {}", line.trim_end()))
+    }
+
     /// The kubeconfig that leads to it.
-    pub fn kubeconfig(&self) -> &Path {
-        &self.ready.kubeconfig
+    pub fn kubeconfig(&self) -> PathBuf {
+        kubeconfig(&self.dir)
+    }
+
+    /// Waits until it ends without having been told to, and says what it said.
+    pub async fn ended(&mut self) -> String {
+        self.gone().await;
+        last_words(&self.dir)
+    }
+
+    async fn gone(&mut self) {
+        match &mut self.child {
+            // An error means that somebody else has waited for it.
+            Some(child) => drop(child.wait().await),
+            // Nobody tells a process that is not the parent.
+            None => {
+                while is_of_run(self.pid, &self.run) {
+                    tokio::time::sleep(GLANCE).await;
+                }
+            }
+        }
     }
 
     /// Stops the lab and everything it started, and removes its directory.
+    ///
+    /// # Errors
+    /// It had to be killed, or its directory cannot be removed.
     pub async fn stop(mut self) -> Result<()> {
-        signal(self.ready.pid, End::Term);
-        let gone = async {
-            match &mut self.child {
-                Some(child) => drop(child.wait().await),
-                // Nobody tells a process that is not the parent.
-                None => {
-                    while is_of_run(self.ready.pid, &self.run) {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                }
-            }
-        };
-        if timeout(STOPPED_WITHIN, gone).await.is_err() {
-            signal(self.ready.pid, End::Kill);
+        self.end().await?;
+        remove(&self.dir)
+    }
+
+    /// Stops the lab and everything it started.
+    async fn end(&mut self) -> Result<()> {
+        if self
+            .child
+            .as_ref()
+            .is_some_and(|child| child.id().is_none())
+        {
+            // It ended and was waited for: its pid may be somebody else's.
+            return Ok(());
+        }
+        signal(self.pid, End::Term);
+        if timeout(STOPPED_WITHIN, self.gone()).await.is_err() {
+            signal(self.pid, End::Kill);
             bail!(
                 "the lab (pid {}) did not stop within {} s and was killed; see {}",
-                self.ready.pid,
+                self.pid,
                 STOPPED_WITHIN.as_secs(),
-                self.dir.join("lab.log").display()
+                self.dir.join(LOG).display()
             );
         }
-        remove(&self.dir)
+        Ok(())
     }
 
     /// Leaves the lab running for the next cockpit; it ends itself if none comes.
@@ -175,27 +247,82 @@ impl Lab {
     }
 }
 
-/// The lab of `run`, if it is alive.
-fn alive(dir: &Path, run: &str) -> Option<Ready> {
-    let text = fs::read_to_string(dir.join("ready.json")).ok()?;
-    let ready: Ready = serde_json::from_str(&text).ok()?;
-    is_of_run(ready.pid, run).then_some(ready)
+/// Whether there is something to go on with: a lab that lives, or the disks of
+/// one that was killed. A lab that stopped itself has removed them.
+pub fn is_there(dir: &Path) -> bool {
+    dir.join(STATE).is_dir()
 }
 
-/// Removes the directory of a lab, if it is there.
-fn remove(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).wrap_err_with(|| format!("cannot remove {}", dir.display()))
+/// Removes what labs have left whose run nobody goes on with: the cockpit is
+/// dead, the lab is dead, and it is not the run that is taken up now. What is
+/// younger than [`YOUNG`] may be about to start and stays.
+pub fn reap(state: &StateDir, taken_up: Option<&str>) {
+    let Ok(labs) = fs::read_dir(state.labs()) else {
+        return;
+    };
+    for dir in labs.filter_map(|entry| Some(entry.ok()?.path())) {
+        let Some(run) = dir.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let age = fs::metadata(dir.join(LOG)).and_then(|log| log.modified());
+        // What has no log of ours is somebody else's.
+        let old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > YOUNG));
+        let living = || store::look_at(&state.runs(), run).is_some_and(|run| run.living);
+        if !old || taken_up == Some(run) || living() || alive(&dir, run).is_some() {
+            continue;
         }
-        _ => Ok(()),
+        for pid in processes_of(run) {
+            signal(pid, End::Kill);
+        }
+        match remove(&dir) {
+            Ok(()) => tracing::info!(run, "removed what a dead lab had left"),
+            Err(error) => tracing::warn!("{error:#}"),
+        }
     }
 }
 
+/// The lab of the run, if it is alive.
+fn alive(dir: &Path, run: &str) -> Option<i32> {
+    let text = fs::read_to_string(dir.join(STATE).join("lab.json")).ok()?;
+    let about: About = serde_json::from_str(&text).ok()?;
+    is_of_run(about.pid, run).then_some(about.pid)
+}
+
+fn kubeconfig(dir: &Path) -> PathBuf {
+    dir.join("kubeconfig")
+}
+
+/// Makes a directory whose parent another demo may be removing at this moment.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    for _ in 0..3 {
+        match fs::create_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            made => return made,
+        }
+    }
+    fs::create_dir_all(dir)
+}
+
+/// Removes the directory of a lab, and the one of all labs if it was the last.
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).wrap_err_with(|| format!("cannot remove {}", dir.display()));
+        }
+        _ => {}
+    }
+    if let Some(labs) = dir.parent() {
+        // Refused while there are others, which is right.
+        let _ = fs::remove_dir(labs);
+    }
+    Ok(())
+}
+
 /// The last thing the lab said on its standard error.
-fn last_line(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    text.lines().last().unwrap_or("it said nothing").to_owned()
+fn last_words(dir: &Path) -> String {
+    let text = fs::read_to_string(dir.join(LOG)).unwrap_or_default();
+    let last = text.lines().last().unwrap_or("it said nothing");
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 #[derive(Clone, Copy)]
@@ -216,9 +343,25 @@ fn is_of_run(pid: i32, run: &str) -> bool {
     })
 }
 
+#[cfg(target_os = "linux")]
+fn processes_of(run: &str) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| is_of_run(*pid, run))
+        .collect()
+}
+
 #[cfg(not(target_os = "linux"))]
 fn is_of_run(_: i32, _: &str) -> bool {
     false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn processes_of(_: &str) -> Vec<i32> {
+    Vec::new()
 }
 
 #[cfg(unix)]

@@ -8,12 +8,7 @@ mod headless;
 mod lab;
 mod outcome;
 
-use std::{
-    io::IsTerminal,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use self::{
     headless::{Faults, Plan, Runner, Targets},
@@ -23,25 +18,32 @@ use self::{
 use crate::{
     adapters::{
         cluster,
-        journal::{RunInfo, StateDir, store},
+        journal::{self, RunInfo, StateDir, store},
         sink::Sink,
     },
     app::{
         cockpit::{Cockpit, Left},
         logging,
         looks::Looks,
+        signals,
         wires::{self, Laid, Socket},
     },
     cli::{CLIENT, LooksArgs, SERVER},
     core::{
-        event::{Fact, Feed, FeedState},
+        event::{Event, Fact, Feed, FeedState, Trouble},
         update::ui::Ui,
     },
 };
-use color_eyre::eyre::{Report, Result, WrapErr, eyre};
+use color_eyre::eyre::{Report, Result, WrapErr, bail, eyre};
+use futures::FutureExt as _;
 
-/// How long after a failure the lab is started again.
+use super::complain;
+
+/// How long after a failure to start the lab it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long after its death a lab is started again.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Show the whole story on an embedded cluster: no cloud, no containers
 ///
@@ -69,6 +71,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration, requires = "headless")]
     every: Duration,
 
+    /// How long a recovery may take before the kill counts as not survived
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration, requires = "headless")]
+    within: Duration,
+
     /// Determines every draw of lots
     #[arg(long, value_name = "S", requires = "headless")]
     seed: Option<u64>,
@@ -90,22 +96,53 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return run_headless(&args);
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        eprintln!(
+        complain(
             "standard input or output is no terminal: running `aks-tui demo --headless` \
-             (see --help for its options)"
+             (see --help for its options)",
         );
         return run_headless(&args);
     }
     run_on_screen(args)
 }
 
-/// The demo's newest run whose cockpit died.
+/// The demo's newest run whose cockpit died while its lab could be gone on with.
 pub fn unfinished(state: &StateDir) -> Option<RunInfo> {
-    // A plain cockpit's run has no lab, and nothing to go on with.
-    store::unfinished(&state.runs())
-        .ok()
-        .flatten()
-        .filter(|run| state.lab(&run.run).is_dir())
+    let mut runs: Vec<_> = std::fs::read_dir(state.labs())
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|run| lab::is_there(&state.lab(run)))
+        .collect();
+    runs.sort_unstable();
+    let newest_first = runs.iter().rev();
+    newest_first
+        .filter_map(|run| store::look_at(&state.runs(), run))
+        .find(|info| !info.ended && !info.living && info.trouble.is_none())
+}
+
+/// Goes on with the unfinished run, if there is one and it can be read; begins
+/// one otherwise.
+fn begin_or_resume(state: &StateDir) -> Laid {
+    let begin = || wires::begin(&store::run_id(store::wall_ms()));
+    let Some(info) = unfinished(state) else {
+        return begin();
+    };
+    match wires::resume(&info.run, &info.path) {
+        Ok(laid) => laid,
+        // Another cockpit was faster.
+        Err(journal::Error::Locked(_)) => begin(),
+        Err(error) => {
+            let mut laid = begin();
+            let trouble = Trouble::new(
+                format!("the demo run {} cannot be taken up: {error}", info.run),
+                "this is a new run; the lab of that one stops itself after a while",
+            );
+            laid.model.apply(&Event {
+                at: laid.model.now,
+                fact: Fact::Trouble(trouble),
+            });
+            laid
+        }
+    }
 }
 
 fn run_on_screen(args: Args) -> Result<ExitCode> {
@@ -119,84 +156,142 @@ fn run_on_screen(args: Args) -> Result<ExitCode> {
             socket,
             model,
             log_since_ms,
-        } = match unfinished(&state) {
-            Some(info) => wires::resume(&info.run, &info.path)?,
-            None => wires::begin(&store::run_id(store::wall_ms())),
+        } = begin_or_resume(&state);
+        let ui = Ui::new(fastrand::u64(..));
+        let cockpit = match Cockpit::open(looks, model, ui, wires) {
+            Ok(cockpit) => cockpit,
+            Err(error) => {
+                run.close(true).await;
+                return Err(error).wrap_err("cannot use the terminal");
+            }
         };
         let held = Held {
-            dir: state.lab(&run.name),
+            state,
             run: run.name.clone(),
             args: args.lab,
             log_since_ms,
         };
         let holder = tokio::spawn(held.hold(socket, run.sink.clone()));
-        let ui = Ui::new(fastrand::u64(..));
-        let left = match Cockpit::open(looks, model, ui, wires) {
-            Ok(cockpit) => cockpit.run().await.map(|(left, _)| left),
-            Err(error) => Err(error),
-        };
-        let asked = !matches!(left, Ok(Left::HungUp));
-        run.close(asked).await;
-        let lab = holder.await?;
-        match (lab, asked) {
-            (Some(lab), true) => lab.stop().await?,
-            (Some(lab), false) => lab.leave(),
+        let (left, _) = cockpit.run().await;
+        run.close(left == Left::Asked).await;
+        match (holder.await?, left) {
+            (Some(lab), Left::Asked) => lab.stop().await?,
+            (Some(lab), Left::HungUp) => lab.leave(),
             (None, _) => {}
         }
-        left?;
-        Ok(ExitCode::SUCCESS)
+        Ok(left.exit_code())
     })
 }
 
 /// The lab that a screen holds.
 struct Held {
-    dir: PathBuf,
+    state: StateDir,
     run: String,
     args: LabArgs,
     log_since_ms: Option<i64>,
 }
 
 impl Held {
-    /// Starts or finds the lab while the screen is drawn already, then starts
-    /// the cluster adapter on it. Ends when the run is closed, with the lab if
-    /// there is one.
+    /// Starts or finds the lab while the screen is drawn already, starts the
+    /// cluster adapter on it, and starts a lab that died again. Ends when the
+    /// run is closed, with the lab if there is one.
     async fn hold(self, socket: Socket, sink: Sink) -> Option<Lab> {
-        let closed = socket.closed();
-        tokio::pin!(closed);
-        let what = FeedState::Waiting {
-            what: "the lab to start".into(),
-        };
+        lab::reap(&self.state, Some(&self.run));
+        let dir = self.state.lab(&self.run);
+        let closing = socket.closing();
+        let mut plug = Plug::Free(socket);
         // If nobody listens, the run is closed too, and that is seen below.
-        let _ = sink.feed(Feed::Pods, what).await;
+        let _ = sink
+            .feed(
+                Feed::Pods,
+                FeedState::Waiting {
+                    what: "the lab to start".into(),
+                },
+            )
+            .await;
         loop {
-            match Lab::hold(&self.dir, &self.run, &self.args).await {
-                Ok(lab) => {
-                    let adapter = socket.start(options(lab.kubeconfig(), self.log_since_ms));
-                    closed.await;
-                    if let Err(error) = adapter.await {
-                        tracing::error!(%error, "the cluster adapter died");
+            let pause = match Lab::hold(&dir, &self.run, &self.args, closing.cancelled()).await {
+                Ok(Some(mut lab)) => {
+                    plug = plug.into(options(lab.kubeconfig(), self.log_since_ms));
+                    tokio::select! {
+                        () = closing.cancelled() => {
+                            plug.pulled().await;
+                            return Some(lab);
+                        }
+                        said = lab.ended() => {
+                            let trouble = Trouble::new(
+                                format!("the lab ended by itself: {said}"),
+                                "it starts again, and what it ran recovers from its logs",
+                            );
+                            let _ = sink.send(Fact::Trouble(trouble)).await;
+                            BREATH
+                        }
                     }
-                    return Some(lab);
+                }
+                Ok(None) => {
+                    plug.pulled().await;
+                    return None;
                 }
                 Err(error) => {
-                    let retry_at = sink.clock().now() + RETRY;
-                    let why = format!("{error:#}");
-                    let _ = sink
-                        .feed(Feed::Pods, FeedState::Broken { why, retry_at })
-                        .await;
+                    plug.say(&sink, format!("{error:#}")).await;
+                    RETRY
                 }
-            }
+            };
             tokio::select! {
-                () = &mut closed => return None,
-                () = tokio::time::sleep(RETRY) => {}
+                () = closing.cancelled() => {
+                    plug.pulled().await;
+                    return None;
+                }
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 }
 
-fn options(kubeconfig: &Path, log_since_ms: Option<i64>) -> cluster::Options {
+/// The cluster adapter, before and after there is a cluster.
+enum Plug {
+    Free(Socket),
+    In(tokio::task::JoinHandle<()>),
+}
+
+impl Plug {
+    /// Starts the adapter, if it does not run yet; one that runs finds the new
+    /// lab by the same kubeconfig.
+    fn into(self, options: cluster::Options) -> Self {
+        match self {
+            Self::Free(socket) => Self::In(socket.start(options)),
+            running @ Self::In(_) => running,
+        }
+    }
+
+    /// Says that there is no lab: until the adapter runs, its stream is ours.
+    async fn say(&self, sink: &Sink, why: String) {
+        let retry_at = sink.clock().now() + RETRY;
+        let _ = match self {
+            Self::Free(_) => {
+                let broken = FeedState::Broken { why, retry_at };
+                sink.feed(Feed::Pods, broken).await
+            }
+            Self::In(_) => {
+                let next = format!("it is tried again every {} s", RETRY.as_secs());
+                sink.send(Fact::Trouble(Trouble::new(why, next))).await
+            }
+        };
+    }
+
+    /// Waits for the adapter to end, once the run is closed.
+    async fn pulled(self) {
+        if let Self::In(adapter) = self
+            && let Err(error) = adapter.await
+        {
+            tracing::error!(%error, "the cluster adapter died");
+        }
+    }
+}
+
+fn options(kubeconfig: PathBuf, log_since_ms: Option<i64>) -> cluster::Options {
     cluster::Options {
-        kubeconfig: Some(kubeconfig.to_owned()),
+        kubeconfig: Some(kubeconfig),
         context: None,
         namespace: None,
         client_selector: CLIENT.into(),
@@ -214,58 +309,59 @@ fn run_headless(args: &Args) -> Result<ExitCode> {
         faults: args.fault,
         targets: args.target,
         every: args.every,
+        within: args.within,
         seed: args.seed.unwrap_or_else(|| fastrand::u64(..)),
     };
     super::on_runtime(async {
-        eprintln!("seed {}", plan.seed);
+        // Before there is a lab, which nobody else would put away.
+        let interrupted = signals::interrupted()?.shared();
+        complain(&format!("seed {}", plan.seed));
         let state = StateDir::find()?;
-        let Laid {
-            wires, run, socket, ..
-        } = wires::begin(&store::run_id(store::wall_ms()));
-        let wanted = plan.kills;
-        let lab = Lab::hold(&state.lab(&run.name), &run.name, &args.lab).await?;
-        let adapter = socket.start(options(lab.kubeconfig(), None));
-        let ran = Runner::new(plan, wires).run(interrupted()).await;
-        let _ = run.sink.send(Fact::RunEnded).await;
-        run.close(true).await;
+        lab::reap(&state, None);
+        let laid = wires::begin(&store::run_id(store::wall_ms()));
+        for (_, trouble) in &laid.model.troubles {
+            complain(&trouble.what);
+        }
+        let (wanted, dir) = (plan.kills, state.lab(&laid.run.name));
+        let held = Lab::hold(&dir, &laid.run.name, &args.lab, interrupted.clone()).await;
+        let mut lab = match held {
+            Ok(Some(lab)) => lab,
+            Ok(None) => {
+                laid.run.close(true).await;
+                bail!("stopped by a signal before the lab was ready");
+            }
+            Err(error) => {
+                laid.run.close(true).await;
+                return Err(error);
+            }
+        };
+        let adapter = laid.socket.start(options(lab.kubeconfig(), None));
+        let stop = async {
+            tokio::select! {
+                () = interrupted => eyre!("stopped by a signal"),
+                said = lab.ended() => eyre!("the lab ended by itself: {said}"),
+            }
+        };
+        let (outcome, failure) = Runner::new(plan, laid.wires).run(stop).await;
+        laid.run.close(true).await;
         adapter.await?;
         lab.stop().await?;
-        tell(&ran?, wanted, args.json)
+        tell(&outcome, failure, wanted, args.json)
     })
 }
 
-fn tell(outcome: &Outcome, wanted: usize, json: bool) -> Result<ExitCode> {
-    if json {
-        println!("{}", serde_json::to_string(outcome)?);
+/// The outcome goes to standard output, whatever came in between.
+fn tell(outcome: &Outcome, failure: Option<Report>, wanted: usize, json: bool) -> Result<ExitCode> {
+    let text = if json {
+        serde_json::to_string(outcome)?
     } else {
-        println!("{}", outcome.readable());
-    }
-    Ok(if outcome.is_good(wanted) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-/// Resolves on SIGINT or SIGTERM.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    // An error means that no such signal will ever come.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+        outcome.readable()
+    };
+    super::print(&format!("{text}\n"))?;
+    match failure {
+        Some(failure) => Err(failure),
+        None if outcome.is_good(wanted) => Ok(ExitCode::SUCCESS),
+        None => bail!("not every kill was survived with nothing lost or doubled"),
     }
 }
 

@@ -243,10 +243,10 @@ fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
 /// When something is tried again, rounded up: a countdown ends at one.
 fn again(left: Duration) -> String {
     if left.is_zero() {
-        return "trying again".into();
+        return "retrying now".into();
     }
     format!(
-        "again in {}",
+        "retry in {}",
         format::rough(left + Duration::from_millis(999))
     )
 }
