@@ -10,7 +10,7 @@ use super::{
     flood,
     home::{Home, Lab},
     rooms::Args,
-    start::SIZE,
+    start::{SIZE, shows_empty_cluster},
     table::{Figure, Row, Spread, Unit},
     tty::Tty,
 };
@@ -31,9 +31,7 @@ pub fn measure(args: &Args) -> Result<Vec<Row>> {
     let kubeconfig = lab.kubeconfig().display().to_string();
     let words = ["--kubeconfig", &kubeconfig];
     let mut tty = Tty::start(&args.program, words, &home.env(), SIZE)?;
-    tty.wait_frame("the empty cluster", |screen| {
-        screen.contents().contains("0/0")
-    })?;
+    tty.wait_frame("the empty cluster", shows_empty_cluster)?;
     let calm = press_keys(&mut tty, args.keys)?.times;
     flood::deploy(&lab, &home, args.lines)?;
     tty.wait_frame("the flood", |screen| newest(screen).is_some())?;

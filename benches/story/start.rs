@@ -71,3 +71,8 @@ pub fn shows_throughput(screen: &Screen) -> bool {
         is_unit && number.parse().is_ok_and(|gib_s: f64| gib_s > 0.0)
     })
 }
+
+/// Whether the pods were listed and there are none.
+pub fn shows_empty_cluster(screen: &Screen) -> bool {
+    screen.contents().contains("No pods in namespace")
+}

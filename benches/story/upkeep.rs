@@ -11,7 +11,7 @@ use color_eyre::eyre::{Result, WrapErr, eyre};
 use super::{
     home::{Home, Lab},
     rooms::Args,
-    start::{SIZE, shows_throughput},
+    start::{SIZE, shows_empty_cluster, shows_throughput},
     table::{Figure, Row, Spread, Unit},
     tty::Tty,
 };
@@ -32,9 +32,7 @@ pub fn measure(args: &Args) -> Result<Vec<Row>> {
     let kubeconfig = lab.kubeconfig().display().to_string();
     let words = ["--kubeconfig", &kubeconfig];
     let mut tty = Tty::start(&args.program, words, &home.env(), SIZE)?;
-    tty.wait_frame("the empty cluster", |screen| {
-        screen.contents().contains("0/0")
-    })?;
+    tty.wait_frame("the empty cluster", shows_empty_cluster)?;
     let idle = Upkeep::watch(&mut tty, IDLE)?;
     tty.quit()?;
     drop(lab);
