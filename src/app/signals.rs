@@ -67,7 +67,7 @@ mod unix {
                 }
                 // Nobody watches it, or any longer.
                 *slot = None;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 _ = self.interrupt.recv() => Signal::End,

@@ -260,8 +260,8 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::Right, "right", "right", "scroll long lines to the right", only_by_key;
     Action::Accept, "accept", "open", "look into what is selected; accept what is typed", only_by_key;
     Action::Back, "back", "back", "one step back (never leaves)", only_by_key;
-    Action::Filter, "filter", "filter", "show only rows that match (regular expression, ! inverts)";
-    Action::Search, "search", "search", "search the log (regular expression)";
+    Action::Filter, "filter", "filter", "show only rows that match (regex, ! inverts)";
+    Action::Search, "search", "search", "search the log (regex)";
     Action::NextMatch, "next_match", "next match", "to the next match";
     Action::PreviousMatch, "previous_match", "previous match", "to the match before";
     Action::Wrap, "wrap", "wrap", "break long lines, or scroll them";

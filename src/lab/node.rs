@@ -62,6 +62,10 @@ pub enum NodeError {
 }
 
 /// A command to execute in a container, and which of its streams are wanted.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "the four switches of the protocol"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExecRequest {
     /// The program and its arguments.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -57,8 +59,9 @@ pub enum LabError {
     /// The workload.
     #[error("cannot start the lab's workload: {0}")]
     Workload(#[from] ManifestError),
-    /// The system gives no randomness, signals or path of this program.
-    #[error("cannot start the lab: {0}")]
+    /// The system gives no randomness, signals or path of this program, or the
+    /// lab itself broke.
+    #[error("the lab cannot run: {0}")]
     System(String),
 }
 
@@ -74,7 +77,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&Value)) -> Result<(), Lab
     let run = run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
     let ended = serve(&state, &options, &run, ready, stopped).await;
     // A lab that could not start keeps what an earlier one had saved.
-    if ended.is_ok() {
+    if ended.is_ok() || state.is_new() {
         state.remove()?;
     }
     ended
@@ -127,13 +130,15 @@ async fn serve(
         "pid": std::process::id(),
         "run": run,
     });
-    let work = tokio::spawn(controllers::run(store.clone(), stop.clone()));
+    let mut work = tokio::spawn(controllers::run(store.clone(), stop.clone()));
     if let Err(error) = state.write_ready(&about) {
         eprintln!("aks-tui lab: {error}");
     }
     ready(&about);
+    let mut ended = Ok(());
     tokio::select! {
         () = stopped => {}
+        _ = &mut work => ended = Err(LabError::System("the controllers broke".to_owned())),
         () = lease::abandoned(&store, options.linger, options.held) => {
             eprintln!("aks-tui lab: nobody has come back for it; stopping");
         }
@@ -141,10 +146,12 @@ async fn serve(
     }
     // First the controllers, or they would replace what the node ends.
     stop.cancel();
-    let _ = work.await;
+    if ended.is_ok() {
+        let _ = work.await;
+    }
     server.stop().await;
     kubelet.stop().await;
-    Ok(())
+    ended
 }
 
 async fn begin(
@@ -179,7 +186,7 @@ fn token() -> Result<String, LabError> {
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| LabError::System("the system gives no random numbers".to_owned()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// Completes when somebody asks the process to end. Listening begins at once,

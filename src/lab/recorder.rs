@@ -12,6 +12,9 @@ use super::store::{Key, Store, StoreError, timestamp};
 /// How long an event is kept after it last happened.
 pub const KEPT: SignedDuration = SignedDuration::from_hours(1);
 
+/// How many events are kept at most.
+const MOST: usize = 1000;
+
 /// Whether something is as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -123,6 +126,20 @@ impl Recorder {
         }
         // The name is random; should it ever clash, one event is not worth more.
         let _ = self.store.create(Resource::Events, event);
+        self.forget_oldest();
+    }
+
+    /// Keeps the events bounded, however much happens within an hour.
+    fn forget_oldest(&self) {
+        let mut events = self.store.list(Resource::Events, None).items;
+        let surplus = events.len().saturating_sub(MOST);
+        if surplus > 0 {
+            // Written alike, so they sort as times do.
+            events.sort_by_cached_key(|it| it["lastTimestamp"].as_str().map(str::to_owned));
+            for event in events.iter().take(surplus) {
+                self.store.remove(&Key::of(Resource::Events, event), None);
+            }
+        }
     }
 }
 
@@ -168,5 +185,16 @@ mod tests {
         counts.sort_unstable();
         assert_eq!(counts, [("Pulled", 2), ("Started", 1)]);
         assert_eq!(events[0]["source"]["host"], "n");
+    }
+
+    #[test]
+    fn events_are_bounded() {
+        let store = Store::new(0);
+        let recorder = Recorder::new(store.clone(), "kubelet", None);
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "default"}});
+        for index in 0..MOST + 20 {
+            recorder.normal(&pod, "Noted", &index.to_string());
+        }
+        assert_eq!(store.list(Resource::Events, None).items.len(), MOST);
     }
 }

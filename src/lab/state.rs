@@ -86,7 +86,10 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
+    /// Whether the directory was made for this lab.
     made: bool,
+    /// Whether nothing was saved in it.
+    new: bool,
     kubeconfig: PathBuf,
     /// Held as long as it is open.
     lock: File,
@@ -157,6 +160,7 @@ impl State {
             source,
         })?;
         Ok(Self {
+            new: !path.join("objects.json").exists(),
             path,
             made,
             kubeconfig,
@@ -172,6 +176,11 @@ impl State {
     /// Where the kubeconfig is or will be.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// Whether no lab has left anything in it.
+    pub fn is_new(&self) -> bool {
+        self.new
     }
 
     /// The kubelet's part.

@@ -98,9 +98,10 @@ impl Kind {
     /// The file that `name` means: a path if it looks like one, else the user's
     /// `<config>/<folder>/<name>.yaml`, else the embedded one of that name.
     pub fn find(self, name: &str, config: Option<&Path>) -> Result<Source, ConfigError> {
-        if name.contains(['/', '\\']) || name.ends_with(".yaml") || name.ends_with(".yml") {
-            return read(Path::new(name))?
-                .ok_or_else(|| ConfigError::whole(name, "there is no such file"));
+        let path = Path::new(name);
+        let is_yaml = |extension: &std::ffi::OsStr| extension == "yaml" || extension == "yml";
+        if name.contains(['/', '\\']) || path.extension().is_some_and(is_yaml) {
+            return read(path)?.ok_or_else(|| ConfigError::whole(name, "there is no such file"));
         }
         if let Some(source) = self.user_file(name, config)? {
             return Ok(source);

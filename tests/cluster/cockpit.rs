@@ -16,7 +16,7 @@ use aks_tui::{
     },
 };
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::fake::Fake;
 
@@ -24,16 +24,10 @@ use crate::fake::Fake;
 pub struct Cockpit {
     events: mpsc::Receiver<Event>,
     effects: mpsc::Sender<Effect>,
-    cancel: CancellationToken,
+    _guard: DropGuard,
     pub said: Vec<Fact>,
     pub kubeconfig: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
-impl Drop for Cockpit {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-    }
+    _directory: Option<tempfile::TempDir>,
 }
 
 pub fn kubeconfig(server: &str, user: &str) -> String {
@@ -60,24 +54,32 @@ impl Cockpit {
             std::fs::write(&path, text).unwrap();
         }
         let mut options = Options {
-            kubeconfig: Some(path.clone()),
+            kubeconfig: Some(path),
             client_selector: "component=client".to_owned(),
             server_selector: "component=server".to_owned(),
             ..Options::default()
         };
         change(&mut options);
+        Self {
+            _directory: Some(directory),
+            ..Self::started(options)
+        }
+    }
+
+    pub fn started(options: Options) -> Self {
         let (sender, events) = mpsc::channel(1024);
         let (effects, receiver) = mpsc::channel(16);
         let cancel = CancellationToken::new();
         let sink = Sink::new(Clock::starting_at(Time::ZERO), sender);
+        let kubeconfig = options.kubeconfig.clone().unwrap();
         cluster::start(options, sink, receiver, cancel.clone());
         Self {
             events,
             effects,
-            cancel,
+            _guard: cancel.drop_guard(),
             said: Vec::new(),
-            kubeconfig: path,
-            _directory: directory,
+            kubeconfig,
+            _directory: None,
         }
     }
 

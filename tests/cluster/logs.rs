@@ -56,7 +56,7 @@ async fn what_a_role_prints_is_told_as_lines_and_facts() {
         b"*X* round index=1 size=65536 bytes=1048576",
     );
     fake.print("c", &stamp(30), b"*X* 65536\t0,01");
-    fake.print("c", &stamp(40), b"*X* out of order expected=7 got=9");
+    fake.print("c", &stamp(40), b"Out of order message. Expected 7, got 9");
     fake.print("c", &stamp(50), b"Bytes received: 1048576");
     fake.print("c", &stamp(60), b"DONE");
     cockpit
@@ -101,7 +101,7 @@ async fn what_a_role_prints_is_told_as_lines_and_facts() {
             LineKind::Plain,
             LineKind::Progress,
             LineKind::Round,
-            LineKind::Round,
+            LineKind::Progress,
             LineKind::Plain,
             LineKind::Alarm,
             LineKind::Milestone,
@@ -404,6 +404,7 @@ async fn fifty_thousand_lines_come_in_batches_and_none_is_lost() {
             lines.push((stamp, text.into_bytes()));
         }
     }
+    let printed = std::time::Instant::now();
     fake.print("c", &stamp(3000), b"end");
     cockpit.hear_line("end").await;
     assert_eq!(cockpit.log(Role::Client).len(), 50_002);
@@ -425,7 +426,8 @@ async fn fifty_thousand_lines_come_in_batches_and_none_is_lost() {
         .iter()
         .filter(|fact| matches!(fact, Fact::Progress { .. }))
         .count();
-    assert!(told <= 40, "{told}");
+    let seconds = printed.elapsed().as_secs() as usize + 1;
+    assert!(told <= 10 * (seconds + 1), "{told} in {seconds} s");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 mod cockpit;
 mod fake;
 mod faults;
+#[cfg(target_os = "linux")]
+mod lab;
 mod logs;
 mod pods;
 mod reach;

@@ -1,5 +1,7 @@
 //! Runs as they happen, told as lists of facts.
 
+#![allow(dead_code)]
+
 use std::time::Duration;
 
 use aks_tui::core::{
@@ -318,6 +320,56 @@ impl Story {
             victim: victim.clone(),
         });
         victim
+    }
+
+    /// The workload is asked to end, and does.
+    pub fn finishes(&mut self) {
+        self.tell(Fact::FinishRequested);
+        self.works(1_200);
+        for role in Role::ALL {
+            let bytes = self.echoed;
+            let text = format!("Bytes received: {bytes}");
+            self.line(role, &text, LineKind::Milestone, false);
+            self.tell(Fact::Total { role, bytes });
+            self.line(role, "DONE", LineKind::Milestone, false);
+            self.tell(Fact::Done { role });
+        }
+        self.wait(800);
+    }
+
+    /// Something happens, for stories that nobody planned.
+    pub fn something(&mut self, act: u8, millis: u64) {
+        let role = Role::ALL[(millis % 2) as usize];
+        let free = self.model.ledger.open().is_none()
+            && Role::ALL
+                .iter()
+                .all(|r| self.model.pods.playing(*r).is_some());
+        match act {
+            0 => self.works(millis),
+            1 => self.wait(millis * 20),
+            2 if free => self.process_trial(role, 100 + millis),
+            3 if free => self.pod_trial(role, 200 + millis),
+            4 if free => {
+                self.inject(Fault::ProcessKill, role);
+            }
+            5 => self.down(role),
+            6 => self.refused(),
+            7 => {
+                let text = "\u{4e2d}\u{6587} e\u{301} ".repeat(millis as usize % 60);
+                self.line(role, &text, LineKind::Alarm, millis.is_multiple_of(3));
+                self.tell(Fact::OutOfOrder {
+                    role,
+                    expected: 1,
+                    got: millis,
+                    replayed: false,
+                });
+            }
+            _ => {
+                let retry_at = self.now + Duration::from_millis(millis);
+                let why = "the watch ended: connection reset".to_owned();
+                self.feed(Feed::Log(role), FeedState::Broken { why, retry_at });
+            }
+        }
     }
 
     /// The container is seen dead.

@@ -315,6 +315,8 @@ mod tests {
     use super::*;
     use crate::adapters::cluster::failure::{Failure, Kind};
 
+    /// What a command that ended told; never that it told nothing.
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with failures")]
     fn output(code: i32, stderr: &str) -> Result<Output, NoOutput> {
         Ok(Output {
             code,

@@ -45,6 +45,7 @@ pub async fn watch(context: Arc<Context>, stage: Stage) -> Result<(), Closed> {
         context,
         stage,
         version: None,
+        session: None,
         live: false,
     };
     watcher.feed(FeedState::Connecting).await?;
@@ -101,6 +102,8 @@ struct Watcher {
     stage: Stage,
     /// Where the watch goes on; none if the pods must be listed.
     version: Option<String>,
+    /// The session that version was heard in.
+    session: Option<Arc<Session>>,
     live: bool,
 }
 
@@ -123,6 +126,16 @@ impl Watcher {
             Ok(session) => session,
             Err(failure) => return Ok(Ended::Failed(failure)),
         };
+        // Another session may lead to another cluster, or to one that was made
+        // anew at the same address: its versions mean nothing there.
+        if !self
+            .session
+            .as_ref()
+            .is_some_and(|s| Arc::ptr_eq(s, &session))
+        {
+            self.version = None;
+            self.session = Some(Arc::clone(&session));
+        }
         let version = match self.version.take() {
             Some(version) => version,
             None => match self.list(&session).await? {

@@ -265,6 +265,9 @@ fn look_into(info: &mut RunInfo, with_trials: bool) -> Result<(), Error> {
     info.size = file.metadata().map_err(Error::io("read", &path))?.len();
     if let Some((at, digest)) = last_words(&mut file, info.size) {
         info.ended = true;
+        // A process that is just being started may hold the lock a moment
+        // longer; nobody writes after the end.
+        info.living = false;
         info.length = at.since(Time::ZERO);
         info.cluster = digest.cluster;
         info.summary = digest.summary;

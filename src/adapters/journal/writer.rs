@@ -232,6 +232,8 @@ impl<S: Storage> Writer<S> {
             batch.clear();
             if let Some((at, digest, done)) = end {
                 self.end(at, &digest);
+                // Closed, and so unlocked, before anybody is told.
+                drop(self);
                 // Nobody may be waiting any more, which is all right.
                 let _ = done.send(());
                 return;

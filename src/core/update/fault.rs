@@ -81,19 +81,16 @@ fn runs_program(pod: &Pod) -> bool {
 /// why not. Where the menu is not open it is opened instead: every victim is
 /// named before it dies.
 pub(super) fn inject(ui: &mut Ui, model: &Model, fault: Fault) -> Result<Option<Effect>, String> {
-    let menu = match &ui.dialog {
-        Some(Dialog::Fault(menu)) => menu.clone(),
-        _ => {
-            if let Some(why) = ui.locked {
-                return Err(format!("{why}: nothing is killed"));
-            }
-            let selected = Fault::ALL.iter().position(|known| *known == fault);
-            ui.dialog = Some(Dialog::Fault(FaultMenu {
-                selected: selected.unwrap_or_default(),
-                ..FaultMenu::default()
-            }));
-            return Ok(None);
+    let Some(Dialog::Fault(menu)) = ui.dialog.clone() else {
+        if let Some(why) = ui.locked {
+            return Err(format!("{why}: nothing is killed"));
         }
+        let selected = Fault::ALL.iter().position(|known| *known == fault);
+        ui.dialog = Some(Dialog::Fault(FaultMenu {
+            selected: selected.unwrap_or_default(),
+            ..FaultMenu::default()
+        }));
+        return Ok(None);
     };
     let role = match menu.target {
         Target::Role(role) => role,

@@ -2,7 +2,7 @@
 
 use nucleo_matcher::{
     Config, Matcher, Utf32Str,
-    pattern::{CaseMatching, Normalization, Pattern},
+    pattern::{AtomKind, CaseMatching, Normalization, Pattern},
 };
 
 use crate::core::action::{Bindable, CATALOGUE};
@@ -15,13 +15,20 @@ pub fn matches(typed: &str) -> Vec<&'static Bindable> {
         return all.collect();
     }
     let pattern = Pattern::parse(typed, CaseMatching::Ignore, Normalization::Smart);
+    // In a sentence any letters can be found; words say something.
+    let words = Pattern::new(
+        typed,
+        CaseMatching::Ignore,
+        Normalization::Smart,
+        AtomKind::Substring,
+    );
     let mut matcher = Matcher::new(Config::DEFAULT);
     let mut buffer = Vec::new();
     let mut scored: Vec<_> = all
         .filter_map(|entry| {
             let name = entry.name.replace('_', " ");
             let by_name = pattern.score(Utf32Str::new(&name, &mut buffer), &mut matcher);
-            let by_help = pattern.score(Utf32Str::new(entry.help, &mut buffer), &mut matcher);
+            let by_help = words.score(Utf32Str::new(entry.help, &mut buffer), &mut matcher);
             // A name that fits says more than a description that does.
             let score = by_name.map(|score| score * 2).max(by_help)?;
             Some((score, entry))

@@ -196,7 +196,7 @@ impl Ui {
                 follow: true,
                 ..ListUi::default()
             },
-            window: Some(Duration::from_secs(60)),
+            window: Some(Duration::from_mins(1)),
             injecting: None,
             notice: None,
             locked: None,

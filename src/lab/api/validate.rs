@@ -251,7 +251,7 @@ mod tests {
     use crate::lab::defaults;
     use serde_json::json;
 
-    fn pod(spec: Value) -> Vec<String> {
+    fn pod(spec: &Value) -> Vec<String> {
         let mut pod = json!({"metadata": {"name": "p"}, "spec": spec});
         defaults::fill(Resource::Pods, &mut pod);
         let errors = new_object(Resource::Pods, &pod);
@@ -283,14 +283,14 @@ mod tests {
                 "volumeMounts": [{"name": "v", "mountPath": "/y"}],
             }],
         });
-        assert_eq!(pod(spec), [""; 0]);
+        assert_eq!(pod(&spec), [""; 0]);
     }
 
     #[test]
     fn what_is_missing_or_wrong_is_named_with_its_path() {
-        assert_eq!(pod(json!({})), ["spec.containers: Required value"]);
+        assert_eq!(pod(&json!({})), ["spec.containers: Required value"]);
         assert_eq!(
-            pod(json!({"containers": [{}]})),
+            pod(&json!({"containers": [{}]})),
             [
                 "spec.containers[0].name: Required value",
                 "spec.containers[0].image: Required value",
@@ -299,13 +299,13 @@ mod tests {
         let twice =
             json!({"containers": [{"name": "c", "image": "i"}, {"name": "c", "image": "i"}]});
         assert_eq!(
-            pod(twice),
+            pod(&twice),
             ["spec.containers[1].name: Duplicate value: \"c\""]
         );
         let mount = json!({"containers": [
             {"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/"}]}]});
         assert_eq!(
-            pod(mount),
+            pod(&mount),
             ["spec.containers[0].volumeMounts[0].name: Not found: \"v\""]
         );
     }
@@ -319,7 +319,7 @@ mod tests {
             json!({"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {}}]}]}),
             json!({"volumes": [{"name": "s", "secret": {}}], "containers": [{"name": "c", "image": "i"}]}),
         ] {
-            let errors = pod(spec);
+            let errors = pod(&spec);
             assert!(
                 errors.len() == 1 && errors[0].contains("Forbidden: the lab"),
                 "{errors:?}"

@@ -106,7 +106,11 @@ fn status(store: &Store, key: &Key, set: &Value, active: &[Arc<Value>]) -> Optio
         .collect();
     let left = |since: &Timestamp| minimum - now.duration_since(*since);
     let available = ready.iter().filter(|it| !left(it).is_positive()).count();
-    let soonest = ready.iter().map(left).filter(|it| it.is_positive()).min();
+    let soonest = ready
+        .iter()
+        .map(left)
+        .filter(SignedDuration::is_positive)
+        .min();
     let mut status = json!({
         "replicas": active.len(),
         "observedGeneration": set["metadata"]["generation"],

@@ -6,10 +6,10 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(10);
 
 /// The real kubelet's longest delay.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// Having run this long, a container is forgiven its earlier ends.
-const FORGIVEN: Duration = Duration::from_secs(600);
+const FORGIVEN: Duration = Duration::from_mins(10);
 
 /// A container that ends sooner than this after its start did nothing useful.
 const QUICK: Duration = Duration::from_millis(100);

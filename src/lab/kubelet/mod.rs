@@ -7,7 +7,8 @@
 //! has, too: back-off, grace, heartbeat.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -154,6 +155,7 @@ impl Kubelet {
             state: config.state.clone(),
         };
         machine.register(&store)?;
+        sweep(&store, &config.state.join("pods"));
         let kubelet = Self {
             shared: Arc::new(Shared {
                 recorder: Recorder::new(store.clone(), "kubelet", Some(NODE.to_owned())),
@@ -243,6 +245,17 @@ impl Node for Kubelet {
         let worker = self.worker(pod_uid, container);
         let container = container.to_owned();
         Box::pin(async move { worker?.exec(&container, request).await })
+    }
+}
+
+/// Removes what pods have left whose end no lab has seen.
+fn sweep(store: &Store, pods: &Path) {
+    let known = store.list(Resource::Pods, None).items;
+    for entry in fs::read_dir(pods).into_iter().flatten().flatten() {
+        if !known.iter().any(|pod| entry.file_name() == uid(pod)) {
+            // What stays is removed with the state directory.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -134,16 +134,13 @@ impl Worker {
             }
         }
         if door.is_some() {
-            match self.shared.addresses.of(&self.place) {
-                Some(address) => {
-                    // It is set only here.
-                    let _ = self.address.set(address.to_string());
-                    self.run_containers().await;
-                }
-                None => {
-                    let message = "the lab has no address left for another pod";
-                    self.record(None, Severity::Warning, "FailedCreatePodSandBox", message);
-                }
+            if let Some(address) = self.shared.addresses.of(&self.place) {
+                // It is set only here.
+                let _ = self.address.set(address.to_string());
+                self.run_containers().await;
+            } else {
+                let message = "the lab has no address left for another pod";
+                self.record(None, Severity::Warning, "FailedCreatePodSandBox", message);
             }
         }
         self.ending().await;

@@ -56,8 +56,7 @@ impl Worker {
                     ended(&container, exit)
                 }
             };
-            let ran = Timestamp::now().duration_since(ended.started.unwrap_or(began));
-            let ran = ran.unsigned_abs();
+            let ran = ended.ran();
             let well = ended.code == 0;
             self.change(index, |unit| unit.state = State::Ended(ended));
             if *self.desired.borrow() != Desired::Run || !self.restarts(index, well) {
@@ -384,7 +383,8 @@ fn refused(began: Timestamp, message: String) -> Ended {
         signal: None,
         reason: "StartError",
         message,
-        started: None,
+        // The same moment: it did not run at all.
+        started: Some(began),
         finished: Some(began),
         id: String::new(),
     }

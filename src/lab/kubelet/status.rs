@@ -1,6 +1,8 @@
 //! The status of a pod: a pure function of what its containers do, in the
 //! shape and the words of the real kubelet.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
@@ -41,6 +43,20 @@ pub(super) struct Ended {
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
     pub id: String,
+}
+
+impl Ended {
+    /// How long it ran.
+    pub fn ran(&self) -> Duration {
+        match (self.started, self.finished) {
+            (Some(started), Some(finished)) => {
+                // The wall clock may have been set back meanwhile.
+                let ran = finished.duration_since(started);
+                ran.try_into().unwrap_or_default()
+            }
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 impl State {

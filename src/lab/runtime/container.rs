@@ -123,10 +123,17 @@ impl Container {
             None => Isolation::Group,
         };
         let started = async {
+            // Not reaped yet, so it is there, if only as a zombie.
             let init = Process::read(pid).ok_or_else(|| io::Error::other("its init has gone"))?;
             remains.records.write(&id, &init)?;
             let control = Channel::new(control)?;
-            control.send(boot, &[]).await?;
+            let sent = control.send(boot, &[]).await;
+            if let Err(error) = sent
+                && error.kind() != io::ErrorKind::BrokenPipe
+            {
+                return Err(error.into());
+            }
+            // An init that has ended already has said why.
             let answer = tokio::time::timeout(START, control.receive::<Report>()).await;
             let answer = answer.map_err(|_| {
                 io::Error::other(format!(

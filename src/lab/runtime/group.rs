@@ -17,6 +17,11 @@ fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_-./:+@%,=".contains(character)
 }
 
+/// What separates words. A newline separates commands, and one is the limit.
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t')
+}
+
 /// Understands a command, given as program and arguments.
 ///
 /// # Errors
@@ -53,11 +58,11 @@ fn words(script: &str) -> Result<Vec<Word>, String> {
         } else {
             word(rest)?
         };
-        if !after.is_empty() && !after.starts_with(char::is_whitespace) {
+        if !after.is_empty() && !after.starts_with(is_blank) {
             return Err(format!("{after}: not understood"));
         }
         words.push(word);
-        rest = after.trim_start();
+        rest = after.trim_start_matches(is_blank);
     }
     Ok(words)
 }
@@ -83,10 +88,7 @@ fn names(substitution: &str) -> Result<Vec<String>, String> {
         .split_whitespace()
         .map(|word| Word::Plain(word.to_owned()))
         .collect();
-    if !substitution
-        .chars()
-        .all(|c| is_plain(c) || c.is_whitespace())
-    {
+    if !substitution.chars().all(|c| is_plain(c) || is_blank(c)) {
         return Err(format!("{substitution}: not understood"));
     }
     match Applet::parse(&line)? {
@@ -159,6 +161,7 @@ mod tests {
             "kill -9 $HOME",
             "kill 5 > /tmp/x",
             "pidof Job\nls",
+            "kill $(pidof Job\nls)",
             "kill `ls`",
             "kill \"$(pidof Job)",
             "kill $(pidof Job",
@@ -183,9 +186,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_script_is_understood_as_more_than_it_says(script in "[a-z$()`\"; |&<>0-9 -]{0,40}") {
+        fn no_script_is_understood_as_more_than_it_says(script in "[a-z$()`\"; |&<>0-9\n -]{0,40}") {
             if let Ok(applet) = understand(&argv(&["sh", "-c", &script])) {
-                let dangerous = script.contains([';', '|', '&', '<', '>']);
+                let dangerous = script.trim().contains([';', '|', '&', '<', '>', '\n']);
                 prop_assert!(!dangerous, "{script}: {applet:?}");
             }
         }

@@ -61,7 +61,7 @@ pub(super) fn enter() -> u8 {
 
 fn try_enter() -> Result<u8, String> {
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
-    sys::enter_new_namespaces().map_err(|error| format!("make namespaces: {error}"))?;
+    sys::enter_new_namespaces().map_err(|error| no_namespaces(&error))?;
     rootfs::become_root(uid, gid).map_err(|error| format!("become root in them: {error}"))?;
     // Changing credentials has cleared it.
     let kill = Some(Signal::KILL);
@@ -81,6 +81,16 @@ fn try_enter() -> Result<u8, String> {
     let status = init.wait().map_err(|error| error.to_string())?;
     outputs.map_err(|error| error.to_string())?;
     Ok(status.code().unwrap_or(1) as u8)
+}
+
+/// Why the kernel makes no namespaces, in words that help more than its own.
+fn no_namespaces(error: &io::Error) -> String {
+    let why = match rustix::io::Errno::from_io_error(error) {
+        Some(rustix::io::Errno::NOSPC) => ": user.max_user_namespaces is 0 or used up",
+        Some(rustix::io::Errno::PERM) => ": unprivileged users may not have them",
+        _ => "",
+    };
+    format!("make namespaces: {error}{why}")
 }
 
 fn silence() -> io::Result<()> {

@@ -254,7 +254,7 @@ impl Runtime {
         };
         let (control, stdin) = wire::pair()?;
         let child = self.spawner.spawn(Request {
-            executable: self.config.executable.clone(),
+            executable: self.executable.clone(),
             argument: if isolated { ENTER } else { INIT },
             env: vec![
                 (RUN_ENV, self.config.run.clone()),

@@ -53,6 +53,9 @@ const SYSTEM: [&str; 9] = [
 /// Pieces of the host's `/etc` that its programs need to start.
 const SYSTEM_ETC: [&str; 3] = ["etc/ld.so.cache", "etc/alternatives", "etc/terminfo"];
 
+/// Below the default limit of 32768 process ids in a namespace.
+const FIRST_PROCESS_ID: std::ops::Range<u32> = 100..30_000;
+
 /// Devices without state that could tell anything of the host.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -279,7 +282,13 @@ impl Root {
         let proc = self.directory("proc", 0o555)?;
         let closed = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let flags = closed | MountFlags::RDONLY;
-        mount("proc", &proc, "proc", flags, None).step(|| "mount /proc".into())?;
+        mount("proc", &proc, "proc", closed, None).step(|| "mount /proc".into())?;
+        // Each execution's process ids begin somewhere else, as on a machine that
+        // runs for a while: a restarted program is told from its predecessor.
+        // Where the kernel does not let it be set, they begin at 2.
+        let before = fastrand::u32(FIRST_PROCESS_ID).to_string();
+        let _ = fs::write(proc.join("sys/kernel/ns_last_pid"), before);
+        mount_remount(&proc, flags, c"").step(|| "close /proc".into())?;
         for name in COVERED_FILES.map(|name| proc.join(name)) {
             if name.exists() {
                 mount_bind("/dev/null", &name).step(|| format!("cover {}", name.display()))?;

@@ -172,17 +172,20 @@ pub(super) fn receive<T: DeserializeOwned>(
     let mut bytes = vec![0; LARGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    );
-    let length = match received {
-        Ok(received) => received.bytes,
-        // The other end died with messages of ours unread.
-        Err(rustix::io::Errno::CONNRESET) => 0,
-        Err(error) => return Err(error.into()),
+    let length = loop {
+        let received = recvmsg(
+            &socket,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        );
+        match received {
+            Ok(received) => break received.bytes,
+            // The other end died with messages of ours unread. The kernel tells
+            // that once, and before it gives out what the other end sent last.
+            Err(rustix::io::Errno::CONNRESET) => {}
+            Err(error) => return Err(error.into()),
+        }
     };
     let mut descriptors = Vec::new();
     for message in control.drain() {
@@ -250,6 +253,18 @@ mod tests {
         assert!(descriptors.is_empty());
         drop(ours);
         assert!(theirs.receive::<Order>().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn last_words_are_heard_even_from_one_that_did_not_listen() {
+        let (ours, theirs) = pair().unwrap();
+        let ours = Channel::new(ours).unwrap();
+        ours.send(&Order::Signal(15), &[]).await.unwrap();
+        send(&theirs, &Report::Failed("why".into()), &[]).unwrap();
+        drop(theirs);
+        let (report, _) = ours.receive::<Report>().await.unwrap().unwrap();
+        assert!(matches!(report, Report::Failed(why) if why == "why"));
+        assert!(ours.receive::<Report>().await.unwrap().is_none());
     }
 
     #[test]

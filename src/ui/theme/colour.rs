@@ -208,9 +208,13 @@ fn nearest_256(rgb: [u8; 3]) -> u8 {
         .unwrap_or(16)
 }
 
+/// The nearest of the sixteen: a colour for a colour, a grey for a grey. By
+/// distance alone a pale red would be nearest to a grey, and lose its meaning.
 fn nearest_16(rgb: [u8; 3]) -> Color {
+    let is_grey = |[r, g, b]: [u8; 3]| r.max(g).max(b) - r.min(g).min(b) < 48;
     NAMED
         .iter()
+        .filter(|(_, _, value)| is_grey(*value) == is_grey(rgb))
         .min_by_key(|(_, _, value)| distance(rgb, *value))
         .map_or(Color::Reset, |(_, colour, _)| *colour)
 }
@@ -280,6 +284,8 @@ mod tests {
             reduce(Color::Rgb(250, 5, 5), ColorDepth::Ansi16),
             Color::LightRed
         );
+        let pale_red = Color::Rgb(255, 95, 95);
+        assert_eq!(reduce(pale_red, ColorDepth::Ansi16), Color::LightRed);
         assert_eq!(reduce(Color::Indexed(1), ColorDepth::Ansi16), Color::Red);
         assert_eq!(reduce(Color::Green, ColorDepth::Ansi16), Color::Green);
         let ground = parse("on #333355").unwrap();

@@ -76,21 +76,23 @@ fn prompt<'a>(scene: &Scene<'a>, purpose: Purpose, typed: &'a str, room: usize) 
     } else {
         spans.push(Span::styled(outcome(scene, purpose, pattern), theme.muted));
     }
-    let left = scene.keymap.hint(&scene.ui.scopes(), Action::Back);
-    if let Some(back) = left {
-        spans.push(Span::styled(format!("   {back}"), theme.key));
-        spans.push(Span::styled(" undo", theme.muted));
-    }
-    // With little room the end of what is typed matters, not its beginning.
-    let needed: usize = spans.iter().map(Span::width).sum();
-    if needed > room {
-        spans.truncate(3);
-        let rest = room.saturating_sub(spans[0].width() + 1);
-        if rest < format::width(typed) && room > 0 {
-            let over = format::width(typed).saturating_sub(rest);
-            spans[1] = Span::styled(format::skip(typed, over), theme.strong);
+    let undo = scene.keymap.hint(&scene.ui.scopes(), Action::Back);
+    let width = |spans: &[Span<'_>]| spans.iter().map(Span::width).sum::<usize>();
+    if let Some(back) = undo {
+        let hint = [
+            Span::styled(format!("   {back}"), theme.key),
+            Span::styled(" undo", theme.muted),
+        ];
+        if width(&spans) + width(&hint) <= room {
+            spans.extend(hint);
         }
     }
+    if width(&spans) > room {
+        spans.truncate(3);
+    }
+    // With little room the end of what is typed matters, not its beginning.
+    let over = width(&spans).saturating_sub(room.max(1));
+    spans[1] = Span::styled(format::skip(typed, over), theme.strong);
     Line::from(spans)
 }
 
@@ -173,10 +175,15 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
 fn hints(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Vec<(Rect, Action)> {
     let scopes = scene.ui.scopes();
     let hint = |action: Action| {
-        let key = scene.keymap.hint(&scopes, action)?;
-        let text = match (action, scene.ui.zoomed) {
-            (Action::Zoom, true) => "unzoom",
+        let mut key = scene.keymap.hint(&scopes, action)?;
+        let text = match (action, &scene.ui.dialog) {
+            (Action::Zoom, _) if scene.ui.zoomed => "unzoom",
             (Action::Freeze, _) if scene.ui.frozen.is_some() => "go on",
+            (Action::Accept, Some(Dialog::Fault(_))) => {
+                key = scene.keymap.keys_for(&scopes, action).last()?.to_string();
+                "do it"
+            }
+            (Action::Accept, Some(_)) => "do it",
             _ => action.entry()?.hint,
         };
         let width = format::width(&key) + 1 + format::width(text);

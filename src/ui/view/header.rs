@@ -61,7 +61,7 @@ fn place<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
                     Span::styled(cluster.namespace.as_str(), theme.strong),
                 ],
             )
-            .or(61, vec![Span::styled(context, theme.strong)]),
+            .or(66, vec![Span::styled(context, theme.strong)]),
         );
     }
     if let Some(why) = scene.ui.locked {
@@ -100,14 +100,16 @@ fn health<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
             _ => theme.good,
         };
         let figure = format!("{ready}/{total}");
-        parts.push(
+        parts.push(if total == 0 {
+            Part::text(1, 80, "no pods", style)
+        } else {
             Part::text(1, 55, format!("{figure} ready"), style)
-                .or(80, vec![Span::styled(figure, style)]),
-        );
+                .or(80, vec![Span::styled(figure, style)])
+        });
     }
     let (text, style) = match scene.model.throughput.now() {
+        _ if scene.model.side(Role::Client).done => ("run done".to_owned(), theme.good),
         Some(gib_s) => (format::throughput(gib_s), theme.strong),
-        None if scene.model.side(Role::Client).done => ("done".to_owned(), theme.good),
         None if scene.model.throughput.points().is_empty() => return parts,
         None => ("no throughput".to_owned(), theme.bad),
     };
@@ -211,13 +213,14 @@ fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
         let badge = |text: String| vec![Span::styled(text, theme.badge)];
         return Part::new(3, 25, badge(format!(" STALE {name}: {first}, {again} ")))
             .or(48, badge(format!(" STALE {name}, {again} ")))
-            .or(63, badge(format!(" STALE, {again} ")))
+            .or(67, badge(format!(" STALE, {again} ")))
             .or(100, badge(" STALE ".into()));
     }
     match scene.live.age(scene.clock) {
         Some(age) if age >= QUIET => {
-            let text = format!("{} quiet {}", lamp(false), format::rough(age));
-            Part::text(3, 100, text, theme.warn)
+            let (lamp, age) = (lamp(false), format::rough(age));
+            Part::text(3, 34, format!("{lamp} quiet {age}"), theme.warn)
+                .or(100, vec![Span::styled(format!("{lamp} {age}"), theme.warn)])
         }
         Some(age) => {
             let short = format!("{} {}", lamp(true), format::running(age));
@@ -240,10 +243,10 @@ fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
 /// When something is tried again, rounded up: a countdown ends at one.
 fn again(left: Duration) -> String {
     if left.is_zero() {
-        return "trying again".into();
+        return "retrying now".into();
     }
     format!(
-        "again in {}",
+        "retry in {}",
         format::rough(left + Duration::from_millis(999))
     )
 }

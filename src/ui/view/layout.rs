@@ -157,7 +157,7 @@ pub(super) fn arrange(body: Rect, ui: &Ui, pods: usize, trials: usize) -> Arrang
         ];
         // With a column of its own there is room for a long ledger.
         let ledger = Need {
-            share: 2,
+            share: 1,
             ..need(Pane::Ledger)
         };
         let column = vec![need(Pane::Pods), need(Pane::Throughput), ledger];

@@ -148,7 +148,11 @@ const FAULT: usize = 7;
 const TARGET: usize = 6;
 const RTO: usize = 9;
 const OUTCOME: usize = 24;
-const FIGURES: usize = 46;
+/// The outcome with the word for it.
+const OUTCOME_SAID: usize = 33;
+const BAR: usize = 16;
+/// The five phases in figures, ten columns each.
+const FIGURES: usize = 50;
 
 /// What fits beside what is always shown.
 struct Columns {
@@ -167,7 +171,15 @@ impl Columns {
         // The pointer, the columns that are always there, and their gaps.
         let fixed = 2 + ID + 1 + 5 + 2 + FAULT + 2 + TARGET + 2 + 2 + RTO + 2;
         let mut room = width.saturating_sub(fixed);
-        let outcome = OUTCOME.min(room);
+        // Figures of the phases say more than a word that a sign says too.
+        let figures = OUTCOME + BAR + FIGURES + 2;
+        let squeezed = (figures..figures + OUTCOME_SAID - OUTCOME).contains(&room);
+        let outcome = if width < 100 || squeezed {
+            OUTCOME
+        } else {
+            OUTCOME_SAID
+        };
+        let outcome = outcome.min(room);
         room -= outcome;
         let mut bar = 0;
         let mut take = |least: usize, most: usize| {
@@ -175,7 +187,7 @@ impl Columns {
             room -= taken;
             taken
         };
-        bar += take(6, 16);
+        bar += take(6, BAR);
         let figures = take(FIGURES + 2, FIGURES + 2) > 0;
         let precise = take(4, 4) > 0;
         let name = trials
@@ -185,7 +197,7 @@ impl Columns {
             .max()
             .unwrap_or(0);
         let pod = take(18, name + 2).saturating_sub(2);
-        bar += take(1, 16);
+        bar += take(1, BAR);
         let outcome = outcome + room;
         let longest = trials
             .iter()
@@ -247,10 +259,8 @@ impl Columns {
         } else if self.bar > 0 {
             spans.push(Span::raw("  "));
         }
-        let width: usize = key.iter().map(Span::width).sum();
         spans.extend(key);
         if self.figures {
-            spans.push(Span::raw(" ".repeat(FIGURES.saturating_sub(width))));
             spans.push(Span::raw("  "));
         }
         spans.push(Span::styled("OUTCOME", muted));
@@ -420,9 +430,15 @@ fn row<'a>(
             let style = if seen { theme.screen } else { theme.faint };
             spans.push(Span::styled(format!("{text}{:pad$} ", ""), style));
         }
-        spans.push(Span::raw(" ".repeat(FIGURES.saturating_sub(50) + 2)));
+        spans.push(Span::raw("  "));
     }
-    let (text, style) = outcome(scene, trial);
+    let (mut text, style) = outcome(scene, trial);
+    if columns.outcome < OUTCOME_SAID && trial.state.is_over() {
+        text = text.replace("survived, ", "").replace("failed, ", "");
+    }
+    if format::width(&text) > columns.outcome && trial.state.is_over() {
+        text = text.replace(", ", " ").replace("duplicated", "dup");
+    }
     let text = format::cut(&text, columns.outcome, scene.glyphs.ellipsis).into_owned();
     spans.push(Span::styled(text, style));
     spans
@@ -455,11 +471,11 @@ pub(super) fn outcome(scene: &Scene<'_>, trial: &Trial) -> (String, Style) {
     let waits = |what: &str| (format!("{} {what}", glyphs.spinner(scene.now)), theme.warn);
     match &trial.state {
         State::Verified if trial.interrupted => (
-            format!("{} {integrity}; not timed", glyphs.good),
+            format!("{} survived, {integrity}; not timed", glyphs.good),
             theme.good,
         ),
-        State::Verified => (format!("{} {integrity}", glyphs.good), theme.good),
-        State::Lost => (format!("{} {integrity}", glyphs.bad), theme.bad),
+        State::Verified => (format!("{} survived, {integrity}", glyphs.good), theme.good),
+        State::Lost => (format!("{} failed, {integrity}", glyphs.bad), theme.bad),
         State::TimedOut => (format!("{} did not come back", glyphs.bad), theme.bad),
         State::NotInjected { reason } => (
             format!("{} not injected: {reason}", glyphs.none),

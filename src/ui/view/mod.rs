@@ -131,7 +131,9 @@ impl View {
         let model = ui.shown(live);
         let [top, body, bottom] = bars(area, ui.is_typing());
         let trials = model.ledger.trials().len();
-        let arrangement = layout::arrange(body, ui, model.pods.rows().len(), trials);
+        // A broken feed says so in a row of its own.
+        let pods = model.pods.rows().len() + usize::from(live.broken().is_some());
+        let arrangement = layout::arrange(body, ui, pods, trials);
         let scene = Scene {
             theme: &self.theme,
             keymap: &self.keymap,
@@ -148,6 +150,9 @@ impl View {
         };
         header::draw(&scene, buf, top);
         for (pane, area) in arrangement.panes {
+            if area.is_empty() {
+                continue;
+            }
             let rows = match pane {
                 Pane::Pods => pods::draw(&scene, buf, area),
                 Pane::Throughput => throughput::draw(&scene, buf, area),
@@ -170,9 +175,7 @@ fn bars(area: Rect, typing: bool) -> [Rect; 3] {
     let row = |y, height| Rect { y, height, ..area };
     let (top, bottom) = match area.height {
         1 if typing => (0, 1),
-        1 => (1, 0),
-        2 if typing => (1, 1),
-        2 => (1, 0),
+        1 | 2 if !typing => (1, 0),
         _ => (1, 1),
     };
     let body = area.height - top - bottom;

@@ -32,12 +32,12 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Rect {
     let mut told = Vec::new();
     if model.pods.listed() {
         let (ready, total) = model.pods.ready();
-        told.push(Part::text(
-            1,
-            50,
-            format!("{ready} of {total} ready"),
-            scene.theme.muted,
-        ));
+        let text = if total == 0 {
+            "none".to_owned()
+        } else {
+            format!("{ready} of {total} ready")
+        };
+        told.push(Part::text(1, 50, text, scene.theme.muted));
     }
     if !filter.is_empty() {
         let text = format!("/{}/ {} shown", filter.typed(), passing.len());
@@ -105,9 +105,8 @@ fn empty(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) {
 struct Columns {
     name: usize,
     status: usize,
-    age: bool,
-    address: bool,
-    node: bool,
+    /// How many of restarts, age, address and node have room, in that order.
+    more: usize,
 }
 
 const ROLE: usize = 6;
@@ -117,6 +116,7 @@ const RESTARTS: usize = 8;
 const RESTARTS_SAID: usize = 10;
 const AGE: usize = 6;
 const ADDRESS: usize = 15;
+const NODE: usize = 16;
 
 impl Columns {
     fn new(scene: &Scene<'_>, width: usize, pods: &[&Pod]) -> Self {
@@ -130,25 +130,39 @@ impl Columns {
             .clamp(7, 34);
         // The pointer, the role, READY, RESTARTS, and the gaps between.
         let restarts = if scene.boxed { RESTARTS } else { RESTARTS_SAID };
-        let fixed = 2 + ROLE + 2 + 2 + READY + 2 + 2 + restarts;
-        let mut room = width.saturating_sub(fixed + status);
-        let mut fits = |needed: usize, name: usize| {
-            let fits = room >= name + needed + 2;
-            if fits {
-                room -= needed + 2;
+        let fixed = 2 + ROLE + 2 + 2 + READY + 2 + status;
+        let mut room = width.saturating_sub(fixed);
+        // What each column takes, and how much of a name it must leave.
+        let wanted = [(restarts, 10), (AGE, 24), (ADDRESS, name), (NODE, name)];
+        let mut more = 0;
+        for (needed, least) in wanted {
+            if room < name.min(least) + needed + 2 {
+                break;
             }
-            fits
-        };
-        let age = fits(AGE, name.min(24));
-        let address = fits(ADDRESS, name);
-        let node = fits(16, name);
+            room -= needed + 2;
+            more += 1;
+        }
         Self {
             name: name.min(room),
             status,
-            age,
-            address,
-            node,
+            more,
         }
+    }
+
+    const fn restarts(&self) -> bool {
+        self.more > 0
+    }
+
+    const fn age(&self) -> bool {
+        self.more > 1
+    }
+
+    const fn address(&self) -> bool {
+        self.more > 2
+    }
+
+    const fn node(&self) -> bool {
+        self.more > 3
     }
 }
 
@@ -171,14 +185,16 @@ fn rows(scene: &Scene<'_>, buf: &mut Buffer, area: Rect, pods: &[&Pod]) -> Rect 
         cell("NAME", columns.name);
         cell("READY", READY);
         cell("STATUS", columns.status);
-        cell("RESTARTS", RESTARTS);
-        if columns.age {
+        if columns.restarts() {
+            cell("RESTARTS", RESTARTS);
+        }
+        if columns.age() {
             cell("AGE", AGE);
         }
-        if columns.address {
+        if columns.address() {
             cell("ADDRESS", ADDRESS);
         }
-        if columns.node {
+        if columns.node() {
             cell("NODE", 4);
         }
         buf.set_line(area.x, area.y, &Line::from(line), area.width);
@@ -224,29 +240,28 @@ fn pod_line<'a>(
             },
         ),
         Span::styled(format!("{:<READY$}  ", format!("{ready}/{total}")), health),
-        Span::styled(
-            format!("{status:<width$}  ", width = columns.status),
-            health,
-        ),
+        Span::styled(format!("{status:<width$}", width = columns.status), health),
     ];
-    let restarts = if scene.boxed {
-        format!("{restarts:<RESTARTS$}")
-    } else {
-        format!(
-            "{:<RESTARTS_SAID$}",
-            format::count(restarts.into(), "restart")
-        )
-    };
-    spans.push(Span::raw(restarts));
-    if columns.age {
+    if columns.restarts() {
+        let text = if scene.boxed {
+            format!("  {restarts:<RESTARTS$}")
+        } else {
+            format!(
+                "  {:<RESTARTS_SAID$}",
+                format::count(restarts.into(), "restart")
+            )
+        };
+        spans.push(Span::raw(text));
+    }
+    if columns.age() {
         let age = age(scene, pod).map_or_else(|| "-".into(), format::rough);
         spans.push(Span::styled(format!("  {age:<AGE$}"), theme.muted));
     }
-    if columns.address {
+    if columns.address() {
         let address = pod.ip.as_deref().unwrap_or("-");
         spans.push(Span::styled(format!("  {address:<ADDRESS$}"), theme.muted));
     }
-    if columns.node {
+    if columns.node() {
         let node = pod.node.as_deref().unwrap_or("-");
         spans.push(Span::styled(format!("  {node}"), theme.muted));
     }

@@ -7,7 +7,9 @@
 //! is lost, and none is told twice.
 
 mod lines;
+mod past;
 mod position;
+mod seat;
 mod teller;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -20,12 +22,13 @@ use kube::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use self::{
-    lines::{RawLine, Splitter},
-    position::Position,
+    lines::Splitter,
+    past::{HISTORY, Past, at},
+    seat::{Plan, Seat},
     teller::Teller,
 };
 use super::{
@@ -38,20 +41,8 @@ use super::{
 };
 use crate::{
     adapters::sink::Closed,
-    core::{
-        event::{ContainerState, FeedState},
-        workload::Role,
-    },
+    core::{event::FeedState, workload::Role},
 };
-
-/// Lines of the past that are read when the cockpit first sees a workload.
-const HISTORY: usize = 500;
-
-/// The past is over when nothing more of it comes for so long.
-const HISTORY_ENDS: Duration = Duration::from_millis(50);
-
-/// A workload that never pauses has a present, too.
-const HISTORY_LASTS: Duration = Duration::from_millis(300);
 
 /// A stream that lasted so long worked.
 const WORKED: Duration = Duration::from_secs(1);
@@ -94,35 +85,6 @@ pub async fn follow(
         let plan = follower.plan();
         follower.carry_out(plan).await?;
     }
-}
-
-/// What the follower has read of the pod it follows.
-#[derive(Debug)]
-struct Seat {
-    uid: String,
-    pod: String,
-    container: String,
-    /// The execution that is or was read, if any was.
-    begun: Option<u32>,
-    /// It was read to its end.
-    drained: bool,
-    position: Position,
-    /// What was printed last and never ended.
-    torn: Option<RawLine>,
-}
-
-/// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Plan {
-    /// Nothing can be read before something changes.
-    Wait(String),
-    /// Read an execution's log.
-    Read {
-        /// Which.
-        execution: u32,
-        /// It is the one before the newest.
-        previous: bool,
-    },
 }
 
 /// How a stream ended.
@@ -453,7 +415,7 @@ impl Follower {
                 Woke::Data(Ok(false)) => {
                     self.teller.note_time();
                     let end = self.take_in(&mut stream, &mut splitter, &mut past).await?;
-                    if end.is_some() || past.is_long() {
+                    if end.is_some() || self.is_told(&past) {
                         self.relive(&mut past, execution).await?;
                     }
                     if let Some(end) = end {
@@ -533,9 +495,14 @@ impl Follower {
         Ok(end)
     }
 
+    /// Whether as much of the past came as was asked for.
+    fn is_told(&self, past: &Past) -> bool {
+        self.context.log_since.is_none() && past.is_long()
+    }
+
     /// The past is over: tells what was kept of it.
     async fn relive(&mut self, past: &mut Past, execution: u32) -> Result<(), Closed> {
-        let Some(lines) = past.lines.take() else {
+        let Some(lines) = past.take() else {
             return Ok(());
         };
         let midway = lines.len() >= HISTORY || self.context.log_since.is_some();
@@ -585,101 +552,4 @@ enum Woke {
     Held,
     Late,
     Present,
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Lines that were printed before anybody looked. They are kept until they stop
-/// coming: only then it is known whether the beginning is among them.
-struct Past {
-    lines: Option<Vec<RawLine>>,
-    ends: Instant,
-    latest: Instant,
-}
-
-impl Past {
-    fn new(first: bool) -> Self {
-        Self {
-            lines: first.then(Vec::new),
-            ends: Instant::now() + 2 * HISTORY_ENDS,
-            latest: Instant::now() + HISTORY_LASTS,
-        }
-    }
-
-    /// Keeps a line of the past; gives one of the present back.
-    fn keep(&mut self, line: RawLine) -> Option<RawLine> {
-        match &mut self.lines {
-            Some(lines) => {
-                lines.push(line);
-                self.ends = self.latest.min(Instant::now() + HISTORY_ENDS);
-                None
-            }
-            None => Some(line),
-        }
-    }
-
-    fn is_long(&self) -> bool {
-        self.lines
-            .as_ref()
-            .is_some_and(|lines| lines.len() >= HISTORY)
-    }
-
-    async fn over(&self) {
-        at(self.lines.is_some().then_some(self.ends)).await;
-    }
-}
-
-impl Seat {
-    fn of(player: &Player) -> Self {
-        Self {
-            uid: player.uid.clone(),
-            pod: player.pod.clone(),
-            container: player.container.clone(),
-            begun: None,
-            drained: false,
-            position: Position::default(),
-            torn: None,
-        }
-    }
-
-    /// What to read next of this pod.
-    fn plan(&self, player: &Player, role: Role) -> Plan {
-        let read = |execution, previous| Plan::Read {
-            execution,
-            previous,
-        };
-        let Some(newest) = player.readable() else {
-            return Plan::Wait(waits(player, role));
-        };
-        match self.begun {
-            None => read(newest, false),
-            Some(begun) if newest < begun => Plan::Wait(waits(player, role)),
-            Some(begun) if newest == begun && self.drained => Plan::Wait(waits(player, role)),
-            Some(begun) if newest == begun => read(newest, false),
-            Some(begun) if newest == begun + 1 && self.drained => read(newest, false),
-            // The one before was not read to its end, or not at all.
-            Some(_) => read(newest - 1, true),
-        }
-    }
-}
-
-/// What a container that does not speak is waiting for.
-fn waits(player: &Player, role: Role) -> String {
-    let pod = &player.pod;
-    match &player.state {
-        ContainerState::Waiting { reason, .. } if !reason.is_empty() => {
-            format!("the {role} in pod `{pod}` to start ({reason})")
-        }
-        ContainerState::Terminated(end) => format!(
-            "the {role} in pod `{pod}` to start again (it ended with code {})",
-            end.exit_code
-        ),
-        ContainerState::Running => format!("the {role} in pod `{pod}` to speak again"),
-        _ => format!("the {role} in pod `{pod}` to start ({})", player.phase),
-    }
 }

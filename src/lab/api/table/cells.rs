@@ -99,13 +99,13 @@ impl PodSummary {
         }
         if summary.reason == "Completed" && running {
             let ready = condition(status, "Ready") == "True";
-            summary.reason = if ready { "Running" } else { "NotReady" }.to_owned();
+            if ready { "Running" } else { "NotReady" }.clone_into(&mut summary.reason);
         }
         let deleted = pod["metadata"]["deletionTimestamp"].is_string();
         if deleted && status["reason"] == "NodeLost" {
-            summary.reason = "Unknown".to_owned();
+            "Unknown".clone_into(&mut summary.reason);
         } else if deleted && !matches!(phase, "Succeeded" | "Failed") {
-            summary.reason = "Terminating".to_owned();
+            "Terminating".clone_into(&mut summary.reason);
         }
         summary
     }
@@ -304,7 +304,7 @@ mod tests {
         at("2026-01-01T01:00:00Z")
     }
 
-    fn pod_with(status: Value) -> Value {
+    fn pod_with(status: &Value) -> Value {
         json!({
             "metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"nodeName": "n", "containers": [{"name": "a"}, {"name": "b"}]},
@@ -318,7 +318,7 @@ mod tests {
         (cell(1), cell(2), cell(3))
     }
 
-    fn expect(status: Value, ready: &str, word: &str, restarts: &str) {
+    fn expect(status: &Value, ready: &str, word: &str, restarts: &str) {
         let pod = pod_with(status);
         assert_eq!(
             shown(&pod),
@@ -335,46 +335,46 @@ mod tests {
             "state": {"waiting": {"reason": "CrashLoopBackOff"}},
         });
         let ended = |state: Value| json!({"state": {"terminated": state}});
-        expect(json!({"phase": "Pending"}), "0/2", "Pending", "0");
+        expect(&json!({"phase": "Pending"}), "0/2", "Pending", "0");
         expect(
-            json!({"phase": "Running", "containerStatuses": [running, running]}),
+            &json!({"phase": "Running", "containerStatuses": [running, running]}),
             "2/2",
             "Running",
             "0",
         );
         expect(
-            json!({"phase": "Running", "containerStatuses": [running, backoff]}),
+            &json!({"phase": "Running", "containerStatuses": [running, backoff]}),
             "1/2",
             "CrashLoopBackOff",
             "3 (5s ago)",
         );
         expect(
-            json!({"phase": "Failed", "containerStatuses": [ended(json!({"reason": "Error"}))]}),
+            &json!({"phase": "Failed", "containerStatuses": [ended(json!({"reason": "Error"}))]}),
             "0/2",
             "Error",
             "0",
         );
         expect(
-            json!({"phase": "Failed", "containerStatuses": [ended(json!({"exitCode": 7}))]}),
+            &json!({"phase": "Failed", "containerStatuses": [ended(json!({"exitCode": 7}))]}),
             "0/2",
             "ExitCode:7",
             "0",
         );
         expect(
-            json!({"phase": "Failed", "containerStatuses": [ended(json!({"signal": 9}))]}),
+            &json!({"phase": "Failed", "containerStatuses": [ended(json!({"signal": 9}))]}),
             "0/2",
             "Signal:9",
             "0",
         );
         let completed = ended(json!({"reason": "Completed"}));
         expect(
-            json!({"phase": "Running", "containerStatuses": [completed, running]}),
+            &json!({"phase": "Running", "containerStatuses": [completed, running]}),
             "1/2",
             "NotReady",
             "0",
         );
         expect(
-            json!({"phase": "Failed", "reason": "Evicted"}),
+            &json!({"phase": "Failed", "reason": "Evicted"}),
             "0/2",
             "Evicted",
             "0",
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_deleted_pod_is_terminating_until_it_has_ended() {
-        let mut pod = pod_with(json!({"phase": "Running"}));
+        let mut pod = pod_with(&json!({"phase": "Running"}));
         pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T01:00:05Z");
         assert_eq!(shown(&pod).1, "Terminating");
         pod["status"]["phase"] = json!("Succeeded");
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn wide_cells_of_a_pod_say_none_rather_than_nothing() {
-        let cells = of(Resource::Pods, &pod_with(json!({})), now());
+        let cells = of(Resource::Pods, &pod_with(&json!({})), now());
         assert_eq!(cells[4], "60m");
         assert_eq!(
             cells[5..],

@@ -5,12 +5,14 @@
 
 mod age;
 mod cells;
+mod columns;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::status::ApiError;
 use crate::lab::kinds::Resource;
+use columns::Column;
 
 /// How much of each object goes along with its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +42,6 @@ impl Include {
     }
 }
 
-/// A column: name, type, format, priority (0 is always shown) and meaning.
-struct Column(&'static str, &'static str, u8, &'static str);
-
 /// A table of objects. `header` says whether the columns are described; in a
 /// watch only the first event does so.
 pub fn table<'a>(
@@ -65,7 +64,7 @@ pub fn table<'a>(
         })
         .collect();
     let columns: Vec<Value> = if header {
-        columns(resource).iter().map(definition).collect()
+        columns::of(resource).iter().map(definition).collect()
     } else {
         Vec::new()
     };
@@ -95,134 +94,6 @@ fn definition(Column(name, kind, priority, description): &Column) -> Value {
         "description": description,
         "priority": priority,
     })
-}
-
-fn columns(resource: Resource) -> Vec<Column> {
-    const NAME: Column = Column("Name", "string", 0, "Name is unique within a namespace.");
-    const AGE: Column = Column("Age", "string", 0, "Time since the object was created.");
-    match resource {
-        Resource::Pods => vec![
-            NAME,
-            Column("Ready", "string", 0, "Containers that are ready, of all."),
-            Column("Status", "string", 0, "What the pod is doing, in one word."),
-            Column(
-                "Restarts",
-                "string",
-                0,
-                "Restarts of containers, and when the last one was.",
-            ),
-            AGE,
-            Column("IP", "string", 1, "Address of the pod."),
-            Column("Node", "string", 1, "Node the pod runs on."),
-            Column("Nominated Node", "string", 1, "Node the pod waits for."),
-            Column(
-                "Readiness Gates",
-                "string",
-                1,
-                "Extra conditions that hold, of all.",
-            ),
-        ],
-        Resource::Deployments => vec![
-            NAME,
-            Column(
-                "Ready",
-                "string",
-                0,
-                "Pods that are ready, of those wanted.",
-            ),
-            Column("Up-to-date", "string", 0, "Pods of the newest template."),
-            Column(
-                "Available",
-                "string",
-                0,
-                "Pods that have been ready long enough.",
-            ),
-            AGE,
-            Column(
-                "Containers",
-                "string",
-                1,
-                "Names of the containers in the template.",
-            ),
-            Column(
-                "Images",
-                "string",
-                1,
-                "Images of the containers in the template.",
-            ),
-            Column(
-                "Selector",
-                "string",
-                1,
-                "Labels by which its pods are known.",
-            ),
-        ],
-        Resource::ReplicaSets => vec![
-            NAME,
-            Column("Desired", "integer", 0, "Pods wanted."),
-            Column("Current", "integer", 0, "Pods there are."),
-            Column("Ready", "integer", 0, "Pods that are ready."),
-            AGE,
-            Column(
-                "Containers",
-                "string",
-                1,
-                "Names of the containers in the template.",
-            ),
-            Column(
-                "Images",
-                "string",
-                1,
-                "Images of the containers in the template.",
-            ),
-            Column(
-                "Selector",
-                "string",
-                1,
-                "Labels by which its pods are known.",
-            ),
-        ],
-        Resource::Nodes => vec![
-            NAME,
-            Column(
-                "Status",
-                "string",
-                0,
-                "Whether the node takes and runs pods.",
-            ),
-            Column("Roles", "string", 0, "Roles of the node."),
-            AGE,
-            Column("Version", "string", 0, "Version the kubelet reports."),
-            Column("Internal-IP", "string", 1, "Address inside the cluster."),
-            Column("External-IP", "string", 1, "Address outside the cluster."),
-            Column("OS-Image", "string", 1, "Operating system of the node."),
-            Column("Kernel-Version", "string", 1, "Kernel of the node."),
-            Column(
-                "Container-Runtime",
-                "string",
-                1,
-                "What runs the containers.",
-            ),
-        ],
-        Resource::Events => vec![
-            Column("Last Seen", "string", 0, "Time since it last happened."),
-            Column("Type", "string", 0, "Normal or Warning."),
-            Column("Reason", "string", 0, "What happened, in one word."),
-            Column("Object", "string", 0, "What it happened to."),
-            Column("Subobject", "string", 1, "Which part of it."),
-            Column("Source", "string", 1, "Who reported it."),
-            Column("Message", "string", 0, "What happened, in a sentence."),
-            Column("First Seen", "string", 1, "Time since it first happened."),
-            Column("Count", "string", 1, "How often it happened."),
-            Column("Name", "string", 1, "Name of the event."),
-        ],
-        Resource::Namespaces => vec![
-            NAME,
-            Column("Status", "string", 0, "Active or Terminating."),
-            AGE,
-        ],
-        Resource::Leases => vec![NAME, Column("Holder", "string", 0, "Who holds it."), AGE],
-    }
 }
 
 #[cfg(test)]

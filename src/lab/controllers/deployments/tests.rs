@@ -24,7 +24,7 @@ impl World {
         Self { store, stop }
     }
 
-    fn deploy(&self, spec: Value) {
+    fn deploy(&self, spec: &Value) {
         let mut object = json!({
             "metadata": {"name": "web", "namespace": "default"},
             "spec": {
@@ -35,7 +35,7 @@ impl World {
                 },
             },
         });
-        json_patch::merge(&mut object["spec"], &spec);
+        json_patch::merge(&mut object["spec"], spec);
         defaults::fill(Resource::Deployments, &mut object);
         self.store.create(Resource::Deployments, object).unwrap();
     }
@@ -128,7 +128,7 @@ fn condition(deployment: &Value, kind: &str) -> String {
 async fn a_deployment_becomes_pods_with_its_name_and_owner() {
     let world = World::start();
     world.play_node();
-    world.deploy(json!({"replicas": 2}));
+    world.deploy(&json!({"replicas": 2}));
     world.until("two available", |it| it.available() == 2).await;
     let set = world.sets()[0].clone();
     for pod in world.pods() {
@@ -157,7 +157,7 @@ async fn a_deployment_becomes_pods_with_its_name_and_owner() {
 async fn a_pod_that_is_deleted_is_replaced() {
     let world = World::start();
     world.play_node();
-    world.deploy(json!({}));
+    world.deploy(&json!({}));
     world.until("available", |it| it.available() == 1).await;
     let victim = world.pods()[0]["metadata"]["uid"].clone();
     let key = Key::of(Resource::Pods, &world.pods()[0]);
@@ -174,7 +174,7 @@ async fn a_pod_that_is_deleted_is_replaced() {
 async fn scaling_follows_both_ways() {
     let world = World::start();
     world.play_node();
-    world.deploy(json!({"replicas": 3}));
+    world.deploy(&json!({"replicas": 3}));
     world.until("three", |it| it.available() == 3).await;
     world.edit(|it| it["spec"]["replicas"] = json!(1));
     world
@@ -190,7 +190,7 @@ async fn scaling_follows_both_ways() {
 async fn recreate_never_runs_two_templates_at_once() {
     let world = World::start();
     world.play_node();
-    world.deploy(json!({"replicas": 2, "strategy": {"type": "Recreate", "rollingUpdate": null}}));
+    world.deploy(&json!({"replicas": 2, "strategy": {"type": "Recreate", "rollingUpdate": null}}));
     world.until("v1", |it| it.available() == 2).await;
     let mut watch = world
         .store
@@ -222,7 +222,7 @@ async fn a_rolling_update_keeps_enough_pods_available() {
     let world = World::start();
     world.play_node();
     let rolling = json!({"maxSurge": 1, "maxUnavailable": 1});
-    world.deploy(json!({"replicas": 4, "strategy": {"rollingUpdate": rolling}}));
+    world.deploy(&json!({"replicas": 4, "strategy": {"rollingUpdate": rolling}}));
     world.until("v1", |it| it.available() == 4).await;
     world.edit(|it| it["spec"]["template"]["spec"]["containers"][0]["image"] = json!("v2"));
     world
@@ -252,7 +252,7 @@ async fn a_deleted_deployment_takes_its_sets_and_pods_along() {
     for foreground in [false, true] {
         let world = World::start();
         world.play_node();
-        world.deploy(json!({"replicas": 2}));
+        world.deploy(&json!({"replicas": 2}));
         world.until("available", |it| it.available() == 2).await;
         let how = Deletion {
             foreground,
@@ -271,13 +271,13 @@ async fn a_deleted_deployment_takes_its_sets_and_pods_along() {
 async fn orphans_survive_and_are_found_again() {
     let world = World::start();
     world.play_node();
-    world.deploy(json!({}));
+    world.deploy(&json!({}));
     world.until("available", |it| it.available() == 1).await;
     let pod = world.pods()[0]["metadata"]["uid"].clone();
     controllers::garbage::orphan(&world.store, &world.deployment());
     world.store.delete(&key(), &Deletion::default()).unwrap();
     assert_eq!(world.sets().len(), 1);
-    world.deploy(json!({}));
+    world.deploy(&json!({}));
     world.until("available", |it| it.available() == 1).await;
     assert_eq!(world.sets().len(), 1);
     assert_eq!(world.pods()[0]["metadata"]["uid"], pod);
@@ -287,7 +287,7 @@ async fn orphans_survive_and_are_found_again() {
 async fn a_namespace_that_ends_takes_all_with_it() {
     let world = World::start();
     world.play_node();
-    world.deploy(json!({}));
+    world.deploy(&json!({}));
     world.until("available", |it| it.available() == 1).await;
     let home = Key::new(Resource::Namespaces, "", "default");
     world.store.delete(&home, &Deletion::default()).unwrap();
@@ -313,7 +313,7 @@ async fn a_pod_without_a_node_waits_and_says_why() {
             .unwrap();
     };
     cordon(true);
-    world.deploy(json!({}));
+    world.deploy(&json!({}));
     world
         .until("said", |it| {
             let events = it.store.list(Resource::Events, None).items;
@@ -336,7 +336,7 @@ async fn a_pod_without_a_node_waits_and_says_why() {
 async fn a_pod_counts_as_available_after_its_time() {
     let world = World::start();
     world.play_node();
-    world.deploy(json!({"minReadySeconds": 1}));
+    world.deploy(&json!({"minReadySeconds": 1}));
     world
         .until("ready", |it| {
             count(&it.deployment()["status"]["readyReplicas"], 0) == 1

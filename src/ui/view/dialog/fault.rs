@@ -32,15 +32,12 @@ pub(super) fn draw(
     menu: &FaultMenu,
 ) -> (Rect, Room) {
     let mut lines = Vec::new();
-    let title = match &menu.confirm {
-        Some((fault, victim)) => {
-            question(scene, body, &mut lines, *fault, victim);
-            "Not made by aks-tui: are you sure?"
-        }
-        None => {
-            choice(scene, body, &mut lines, menu);
-            "Inject a fault"
-        }
+    let title = if let Some((fault, victim)) = &menu.confirm {
+        question(scene, body, &mut lines, *fault, victim);
+        "Not made by aks-tui: are you sure?"
+    } else {
+        choice(scene, body, &mut lines, menu);
+        "Inject a fault"
     };
     scrolling(scene, buf, body, title, &lines, 0)
 }
@@ -64,21 +61,36 @@ fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &
     lines.push(targets(scene, menu.target));
     lines.push(Line::default());
     let roles = aimed_at(menu.target);
-    for (index, fault) in Fault::ALL.into_iter().enumerate() {
-        let why_not = roles
+    let why_not = Fault::ALL.map(|fault| {
+        roles
             .iter()
-            .find_map(|role| obstacle(scene.ui, scene.live, fault, *role));
-        lines.extend(fault_rows(
+            .find_map(|role| obstacle(scene.ui, scene.live, fault, *role))
+    });
+    // What stands in the way of all of them is said once, after the last.
+    let same = why_not.iter().all(|why| *why == why_not[0]);
+    for (index, fault) in Fault::ALL.into_iter().enumerate() {
+        lines.push(fault_row(
             scene,
-            body,
             fault,
             index == menu.selected,
-            why_not,
+            why_not[index].is_none(),
         ));
+        if let Some(why) = &why_not[index]
+            && (!same || index + 1 == Fault::ALL.len())
+        {
+            let room = usize::from(body.width).saturating_sub(11).max(8);
+            for line in format::wrap(why, room) {
+                lines.push(Line::styled(format!("     {line}"), scene.theme.bad));
+            }
+        }
     }
     lines.push(Line::default());
-    for role in &roles {
-        victim_rows(scene, body, lines, *role, roles.len() > 1);
+    for (i, role) in roles.iter().enumerate() {
+        if roles.len() > 1 {
+            let word = ["either", "or"][i.min(1)];
+            lines.push(heading(scene, format!("{word} the {role}")));
+        }
+        victim_rows(scene, body, lines, *role);
     }
     let selected = Fault::ALL[menu.selected.min(Fault::ALL.len() - 1)];
     let radius = blast_radius(scene, selected, menu.target);
@@ -128,47 +140,24 @@ fn targets(scene: &Scene<'_>, target: Target) -> Line<'static> {
     Line::from(spans)
 }
 
-fn fault_rows(
-    scene: &Scene<'_>,
-    body: Rect,
-    fault: Fault,
-    selected: bool,
-    why_not: Option<String>,
-) -> Vec<Line<'static>> {
+fn fault_row(scene: &Scene<'_>, fault: Fault, selected: bool, possible: bool) -> Line<'static> {
     let theme = scene.theme;
     let pointer = if selected { scene.glyphs.pointer } else { " " };
-    let possible = why_not.is_none();
-    let text_style = match (selected, possible) {
+    let style = match (selected, possible) {
         (_, false) => theme.muted,
         (true, true) => theme.selected.patch(theme.strong),
         (false, true) => Style::new(),
     };
     let key = key(scene, Action::Inject(fault));
-    let mut rows = vec![Line::from(vec![
+    Line::from(vec![
         Span::styled(format!("{pointer} "), theme.strong),
         Span::styled(format!("{key}  "), theme.key),
-        Span::styled(fault.describe(), text_style),
-    ])];
-    if let Some(why) = why_not {
-        let room = usize::from(body.width).saturating_sub(11).max(8);
-        for line in format::wrap(&why, room) {
-            rows.push(Line::styled(format!("     {line}"), theme.bad));
-        }
-    }
-    rows
+        Span::styled(fault.describe(), style),
+    ])
 }
 
-fn victim_rows(
-    scene: &Scene<'_>,
-    body: Rect,
-    lines: &mut Vec<Line<'static>>,
-    role: Role,
-    one_of_two: bool,
-) {
+fn victim_rows(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, role: Role) {
     let theme = scene.theme;
-    if one_of_two {
-        lines.push(heading(scene, format!("either the {role}")));
-    }
     let named = match victim(scene.live, role) {
         Ok(victim) => victim,
         Err(why) => {
@@ -178,10 +167,12 @@ fn victim_rows(
     };
     let pod = format!("{}/{}", named.namespace, named.pod);
     lines.extend(field(scene, body, "victim", pod, theme.strong));
-    let restarts = format::count(named.restarts.into(), "restart");
-    let container = format!("{}, {restarts} so far", named.container);
-    lines.extend(field(scene, body, "container", container, theme.screen));
-    let program = format!("{} (found by pidof in the container)", role.program());
+    let program = format!(
+        "{} in container {}, {} so far",
+        role.program(),
+        named.container,
+        format::count(named.restarts.into(), "restart")
+    );
     lines.extend(field(scene, body, "program", program, theme.screen));
     let node = scene
         .live
@@ -199,23 +190,17 @@ fn victim_rows(
 
 /// What the fault touches, of how many.
 fn blast_radius(scene: &Scene<'_>, fault: Fault, target: Target) -> String {
-    let of = |role: Role| {
-        let pods = scene.live.pods.rows().iter();
-        let plays = pods.filter(|pod| pod.role == Some(role)).count();
-        match plays {
-            1 => format!("the only {role} pod"),
-            n => format!("1 of {n} {role} pods"),
-        }
-    };
+    let pods = scene.live.pods.rows();
+    let playing = |role: Role| pods.iter().filter(|pod| pod.role == Some(role)).count();
     let whom = match target {
-        Target::Role(role) => of(role),
-        Target::Random => format!("{} or {}", of(Role::Client), of(Role::Server)),
+        Target::Random => "client or server, by lot".to_owned(),
+        Target::Role(role) if playing(role) == 1 => format!("the only {role}"),
+        Target::Role(role) => format!("one of {} {role} pods", playing(role)),
     };
-    let all = scene.live.pods.rows().len();
-    let pods = format::count(all as u64, "pod");
+    let pod = format!("1 of {}: {whom}", format::count(pods.len() as u64, "pod"));
     match fault {
-        Fault::PodDelete => format!("{whom}, of {pods} in the namespace"),
-        _ => format!("1 process in {whom}, of {pods} in the namespace"),
+        Fault::PodDelete => pod,
+        Fault::ProcessKill | Fault::ProcessTerm => format!("1 process in {pod}"),
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn draw(
     } else {
         column(sections)
     };
-    let title = format!("Keys ({} keymap)", scene.keymap.name);
+    let title = format!("Help: keys of the {} keymap", scene.keymap.name);
     scrolling(scene, buf, body, &title, &lines, scroll)
 }
 

@@ -75,7 +75,11 @@ fn popup(
     if !framed {
         return (area, area);
     }
-    let title = format::cut(title, usize::from(width) - 6, scene.glyphs.ellipsis);
+    let title = format::cut(
+        title,
+        usize::from(width).saturating_sub(6),
+        scene.glyphs.ellipsis,
+    );
     let block = Block::bordered()
         .border_set(scene.glyphs.frame(true))
         .border_style(scene.theme.dialog_frame)
@@ -84,7 +88,7 @@ fn popup(
     block.render(area, buf);
     let inner = Rect {
         x: inner.x + 1,
-        width: inner.width - 2,
+        width: inner.width.saturating_sub(2),
         ..inner
     };
     (area, inner)

@@ -12,7 +12,7 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, body: Rect) -> (Rect, Ro
         body.width.saturating_sub(8).max(1),
         body.height.saturating_sub(4).max(1),
     );
-    let (area, inner) = popup(scene, buf, body, size, "The cockpit's own log");
+    let (area, inner) = popup(scene, buf, body, size, "Own log of the cockpit");
     TuiLoggerWidget::default()
         .output_separator(' ')
         .output_level(Some(TuiLoggerLevelOutput::Long))

@@ -30,7 +30,8 @@ pub(super) fn draw(
 ) -> (Rect, Room) {
     let matches = palette::matches(typed);
     let rows = (CATALOGUE.len() as u16).min(ROWS);
-    let title = format!("Do anything ({} match)", matches.len());
+    let all = CATALOGUE.iter().filter(|entry| entry.palette).count();
+    let title = format!("Do anything: {} of {all}", matches.len());
     let (area, inner) = popup(scene, buf, body, (WIDTH, rows + 2), &title);
     if inner.is_empty() {
         return (area, Room::default());

@@ -25,9 +25,6 @@ use crate::{
     },
 };
 
-/// Columns of a phase's bar.
-const BAR: usize = 32;
-
 pub(super) fn draw(
     scene: &Scene<'_>,
     buf: &mut Buffer,
@@ -43,7 +40,7 @@ pub(super) fn draw(
     summary(scene, body, trial, &mut lines);
     if !matches!(trial.state, State::NotInjected { .. }) {
         lines.push(Line::default());
-        phases(scene, trial, &mut lines);
+        phases(scene, body, trial, &mut lines);
         lines.push(Line::default());
         marks(scene, trial, &mut lines);
         lines.push(Line::default());
@@ -89,12 +86,15 @@ fn summary(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'s
 }
 
 /// The phases, each with its share of the whole as a bar at its place.
-fn phases(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
+fn phases(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'static>>) {
     let theme = scene.theme;
+    // Beside the names, the figures and what they mean.
+    let width = usize::from(body.width).saturating_sub(58).clamp(8, 40);
+    let told = width >= 16;
     let phases = phases_until_now(scene, trial);
     let total: Duration = phases.iter().map(|(_, length)| *length).sum();
     let mut all = vec![Span::styled(format!("{:<FIELD$}", "phases"), theme.muted)];
-    all.extend(bar(scene, &phases, total, BAR));
+    all.extend(bar(scene, &phases, total, width));
     all.push(Span::styled(
         format!(" {:>8}", format::duration(total)),
         theme.strong,
@@ -102,7 +102,7 @@ fn phases(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
     lines.push(Line::from(all));
     let place = |time: Duration| {
         let share = time.as_secs_f64() / total.as_secs_f64().max(1e-6);
-        ((share * BAR as f64).round() as usize).min(BAR)
+        ((share * width as f64).round() as usize).min(width)
     };
     let mut passed = Duration::ZERO;
     for (phase, length) in phases {
@@ -111,15 +111,15 @@ fn phases(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
         let end = place(passed);
         let texture = scene.glyphs.phase(phase).repeat(end - begin);
         lines.push(Line::from(vec![
-            Span::styled(
-                format!("  {:<width$}", phase.name(), width = FIELD - 2),
-                theme.muted,
-            ),
+            Span::styled(format!("  {:<1$}", phase.name(), FIELD - 2), theme.muted),
             Span::raw(" ".repeat(begin)),
             Span::styled(texture, phase_style(scene, phase)),
-            Span::raw(" ".repeat(BAR - end)),
+            Span::raw(" ".repeat(width - end)),
             Span::raw(format!(" {:>8}", format::duration(length))),
-            Span::styled(format!("  {}", meaning(phase)), theme.muted),
+            Span::styled(
+                format!("  {}", if told { meaning(phase) } else { "" }),
+                theme.muted,
+            ),
         ]));
     }
 }

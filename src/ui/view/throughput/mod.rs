@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Columns that the figures beside the curve take.
-const SIDE: u16 = 26;
+const SIDE: u16 = 27;
 
 /// From this size on there is room for figures beside the curve.
 const ROOM_FOR_SIDE: (u16, u16) = (96, 8);
@@ -73,20 +73,28 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Rect {
 fn told<'a>(scene: &Scene<'a>, span: (Time, Time), beside: bool) -> Vec<Part<'a>> {
     let theme = scene.theme;
     let mut told = Vec::new();
-    if !beside && let Some(gib_s) = scene.model.throughput.now() {
+    let done = scene.model.side(Role::Client).done;
+    if !beside
+        && !done
+        && let Some(gib_s) = scene.model.throughput.now()
+    {
         told.push(Part::text(1, 80, format::throughput(gib_s), theme.strong));
         told.push(Part::text(1, 60, messages(scene.model), theme.muted));
     }
-    let shown = format::rough(span.1.since(span.0));
+    let shown = span.1.since(span.0).as_secs();
     let text = match scene.ui.window {
-        Some(_) => format!("last {shown}"),
         None => "all of the run".into(),
+        Some(_) if shown < 60 => format!("last {shown} s"),
+        Some(_) if shown < 3_600 => format!("last {} min", shown / 60),
+        Some(_) => format!("last {} h", shown / 3_600),
     };
     told.push(Part::text(2, 40, text, theme.muted));
     if let Some((why, _)) = broken(scene, Feed::Log(Role::Client)) {
         let first = why.split(':').next().unwrap_or(why);
         told.push(Part::text(3, 90, format!("stale: {first}"), theme.bad));
-    } else if scene.model.finishing.is_some() && !scene.model.side(Role::Client).done {
+    } else if done {
+        told.push(Part::text(3, 70, "the run is done", theme.good));
+    } else if scene.model.finishing.is_some() {
         told.push(Part::text(3, 70, "last round", theme.warn));
     }
     told
@@ -96,7 +104,7 @@ fn told<'a>(scene: &Scene<'a>, span: (Time, Time), beside: bool) -> Vec<Part<'a>
 fn messages(model: &Model) -> String {
     match current_size(model) {
         Some(size) => format!("{} messages", format::bytes(size)),
-        None => "first round".into(),
+        None => "the first round".into(),
     }
 }
 

@@ -52,7 +52,7 @@ const ALL: [u64; 15] = [
 pub(super) fn span(model: &Model, window: Option<Duration>, now: Time) -> (Time, Time) {
     let begin = match model.throughput.points().front() {
         // Older samples were forgotten.
-        Some(first) if first.at.since(Time::ZERO) > Duration::from_secs(3_600) => first.at,
+        Some(first) if first.at.since(Time::ZERO) > Duration::from_hours(1) => first.at,
         _ => Time::ZERO,
     };
     let shown = window.unwrap_or_else(|| {

@@ -20,12 +20,13 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect, reduced: &Re
     let muted = theme.muted;
     let unit = Unit::of(reduced.peak);
     let mut lines: Vec<Line<'_>> = Vec::new();
-    let now = scene.model.throughput.now();
+    let done = scene.model.side(Role::Client).done;
+    let now = scene.model.throughput.now().filter(|_| !done);
     let figure = now.map_or_else(|| "-.--".into(), |gib_s| unit.figure(gib_s));
-    let style = if now.is_some() {
-        theme.strong
-    } else {
-        theme.bad
+    let style = match now {
+        Some(_) => theme.strong,
+        None if done => theme.good,
+        None => theme.bad,
     };
     lines.extend(
         large(&figure, scene.glyphs.ascii)
@@ -36,8 +37,7 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect, reduced: &Re
         Some(said) => said,
         None => Line::from(vec![
             Span::styled(unit.name(), theme.strong),
-            Span::styled(" now, ", muted),
-            Span::styled(messages(scene.model), muted),
+            Span::styled(format!(" in {}", messages(scene.model)), muted),
         ]),
     });
     lines.push(Line::default());

@@ -1,0 +1,5 @@
+mod client;
+mod containers;
+mod life;
+mod objects;
+mod watches;

@@ -1,0 +1,293 @@
+//! The lab through kubectl, as a person uses it.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![cfg(target_os = "linux")]
+
+#[path = "support/lab.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use support::{Lab, eventually, isolations, required};
+
+/// Whether kubectl is there; says so when it is not.
+fn kubectl_is_here() -> bool {
+    let version = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output();
+    if version.is_ok_and(|it| it.status.success()) {
+        return true;
+    }
+    assert!(!required("kubectl"), "kubectl is required and not there");
+    println!("skipped: there is no kubectl on this machine");
+    false
+}
+
+fn kubectl(lab: &Lab, arguments: &[&str]) -> Command {
+    let mut command = Command::new("kubectl");
+    command
+        .arg("--kubeconfig")
+        .arg(lab.kubeconfig())
+        .args(arguments)
+        .env("HOME", lab.state.parent().unwrap())
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a command printed, its errors and its exit code.
+fn said(lab: &Lab, arguments: &[&str]) -> (String, String, i32) {
+    let output = kubectl(lab, arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        text(output.stdout),
+        text(output.stderr),
+        output.status.code().unwrap(),
+    )
+}
+
+/// What a command that must succeed printed.
+fn ok(lab: &Lab, arguments: &[&str]) -> String {
+    let (out, err, code) = said(lab, arguments);
+    assert_eq!(code, 0, "kubectl {arguments:?}: {err}");
+    out
+}
+
+/// The first words of the header line.
+fn header(table: &str) -> Vec<String> {
+    let line = table.lines().next().unwrap_or_default();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+const CLIENT: &str = "app=generated-perftestclient";
+
+/// The name of the client's pod once it runs.
+fn client(lab: &Lab) -> String {
+    let wait = [
+        "wait",
+        "--for=condition=Ready",
+        "pod",
+        "-l",
+        CLIENT,
+        "--timeout=60s",
+    ];
+    eventually("the client's pod is ready", || said(lab, &wait).2 == 0);
+    ok(
+        lab,
+        &[
+            "get",
+            "pods",
+            "-l",
+            CLIENT,
+            "-o",
+            "jsonpath={.items[0].metadata.name}",
+        ],
+    )
+}
+
+#[test]
+fn everyday_verbs_print_what_they_print_on_a_cluster() {
+    if !kubectl_is_here() {
+        return;
+    }
+    let lab = Lab::start(&["--backoff", "none"]);
+    let pod = client(&lab);
+    for (arguments, columns) in [
+        (vec!["get", "pods"], "NAME READY STATUS RESTARTS AGE"),
+        (
+            vec!["get", "pods", "-o", "wide"],
+            "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES",
+        ),
+        (vec!["get", "deploy"], "NAME READY UP-TO-DATE AVAILABLE AGE"),
+        (vec!["get", "rs"], "NAME DESIRED CURRENT READY AGE"),
+        (vec!["get", "nodes"], "NAME STATUS ROLES AGE VERSION"),
+        (
+            vec!["get", "events"],
+            "LAST SEEN TYPE REASON OBJECT MESSAGE",
+        ),
+        (vec!["get", "ns"], "NAME STATUS AGE"),
+        (
+            vec!["api-resources"],
+            "NAME SHORTNAMES APIVERSION NAMESPACED KIND",
+        ),
+    ] {
+        let expected: Vec<&str> = columns.split(' ').collect();
+        assert_eq!(header(&ok(&lab, &arguments)), expected, "{arguments:?}");
+    }
+    let row = ok(&lab, &["get", "pod", &pod, "--no-headers"]);
+    assert_eq!(row.split_whitespace().nth(2), Some("Running"), "{row}");
+    assert!(ok(&lab, &["version"]).contains("Server Version: v1.33"));
+    assert_eq!(ok(&lab, &["auth", "can-i", "delete", "pods"]).trim(), "yes");
+    let (no, _, code) = said(&lab, &["auth", "can-i", "create", "services"]);
+    assert!(no.starts_with("no") && code == 1, "{no}");
+    let described = ok(&lab, &["describe", "pod", &pod]);
+    for part in [
+        "Controlled By:  ReplicaSet/",
+        "Started container perftestclient",
+        "POD_IP:",
+    ] {
+        assert!(described.contains(part), "{part} in {described}");
+    }
+    assert!(ok(&lab, &["get", "all"]).contains("deployment.apps/generated-perftestserver"));
+    let (_, error, code) = said(&lab, &["get", "services"]);
+    assert!(
+        error.contains("doesn't have a resource type") && code == 1,
+        "{error}"
+    );
+}
+
+#[test]
+fn workloads_are_scaled_restarted_applied_and_deleted() {
+    if !kubectl_is_here() {
+        return;
+    }
+    let lab = Lab::start(&["--empty", "--backoff", "none"]);
+    let manifest = lab.state.with_file_name("web.yaml");
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      terminationGracePeriodSeconds: 1\n      containers: [{name: c, image: aks-tui/shell, command: [sleep, '1000']}]\n";
+    std::fs::write(&manifest, text).unwrap();
+    let file = manifest.to_str().unwrap();
+    let rollout = ["rollout", "status", "deploy/web", "--timeout=60s"];
+    assert_eq!(
+        ok(&lab, &["apply", "-f", file]),
+        "deployment.apps/web created\n"
+    );
+    assert!(ok(&lab, &rollout).contains("successfully rolled out"));
+    assert_eq!(
+        ok(&lab, &["apply", "-f", file]),
+        "deployment.apps/web unchanged\n"
+    );
+    assert_eq!(
+        ok(&lab, &["scale", "deploy/web", "--replicas=2"]),
+        "deployment.apps/web scaled\n"
+    );
+    assert!(ok(&lab, &rollout).contains("successfully rolled out"));
+    let before = ok(&lab, &["get", "pods", "-o", "name"]);
+    assert_eq!(before.lines().count(), 2);
+    ok(&lab, &["rollout", "restart", "deploy/web"]);
+    assert!(ok(&lab, &rollout).contains("successfully rolled out"));
+    eventually("the old pods are gone", || {
+        let now = ok(&lab, &["get", "pods", "-o", "name"]);
+        now.lines().count() == 2 && !now.lines().any(|name| before.contains(name))
+    });
+    std::fs::write(
+        &manifest,
+        text.replace("    spec:", "    specc: {}\n    spec:"),
+    )
+    .unwrap();
+    let (_, error, code) = said(&lab, &["create", "-f", file]);
+    assert!(
+        error.contains("unknown field \"spec.template.specc\"") && code == 1,
+        "{error}"
+    );
+    ok(
+        &lab,
+        &[
+            "delete",
+            "deploy",
+            "web",
+            "--cascade=foreground",
+            "--timeout=60s",
+        ],
+    );
+    assert_eq!(ok(&lab, &["get", "pods", "-o", "name"]), "");
+    assert_eq!(
+        ok(&lab, &["create", "ns", "team"]),
+        "namespace/team created\n"
+    );
+    ok(&lab, &["delete", "ns", "team", "--timeout=60s"]);
+}
+
+#[test]
+fn the_documents_own_steps_work_under_every_isolation() {
+    if !kubectl_is_here() {
+        return;
+    }
+    for isolation in isolations() {
+        let lab = Lab::start(&["--backoff", "none", "--isolation", isolation]);
+        let pod = client(&lab);
+        let mut watch = kubectl(
+            &lab,
+            &["get", "pods", "-l", CLIENT, "--watch", "--no-headers"],
+        )
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+        let mut rows = BufReader::new(watch.stdout.take().unwrap()).lines();
+        let first = rows.next().unwrap().unwrap();
+        assert!(first.starts_with(&pod), "{first}");
+
+        let mut follow = kubectl(&lab, &["logs", "-f", "--tail=1", &pod])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+        let progress = lines
+            .map_while(Result::ok)
+            .find(|it| it.starts_with("*X* progress"));
+        assert!(progress.is_some());
+
+        // A command that kills the first process may die with its container.
+        said(&lab, &["exec", &pod, "--", "sh", "-c", "kill $(pidof Job)"]);
+        let again = rows.map_while(Result::ok).find(|row| {
+            let mut words = row.split_whitespace();
+            words.nth(2) == Some("Running") && words.next() == Some("1")
+        });
+        assert!(again.is_some());
+        let _ = watch.kill();
+        let _ = watch.wait();
+        follow.wait().unwrap();
+        let previous = ok(
+            &lab,
+            &["logs", &pod, "--previous", "--timestamps", "--tail=1"],
+        );
+        let (time, _) = previous.split_once(' ').unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{previous}");
+        assert!(!ok(&lab, &["logs", &pod, "--since=1h"]).is_empty());
+        let deleted = ok(&lab, &["delete", "pod", &pod]);
+        assert!(
+            deleted.starts_with(&format!("pod \"{pod}\" deleted")),
+            "{deleted}"
+        );
+        assert_ne!(client(&lab), pod);
+    }
+}
+
+#[test]
+fn a_shell_in_a_pod_is_a_terminal() {
+    if !kubectl_is_here() || !isolations().contains(&"namespaces") {
+        return;
+    }
+    let lab = Lab::start(&["--backoff", "none", "--isolation", "namespaces"]);
+    let pod = client(&lab);
+    // `script` gives kubectl the terminal that a person's would be.
+    let command = format!(
+        "kubectl --kubeconfig {} exec -it {pod} -- sh",
+        lab.kubeconfig().display()
+    );
+    let mut shell = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = shell.stdin.take().unwrap();
+    keys.write_all(b"tty; kill $(pidof Job); echo rc=$?; exit 6\n")
+        .unwrap();
+    let output = BufReader::new(shell.stdout.take().unwrap());
+    let lines: Vec<String> = output.lines().map_while(Result::ok).collect();
+    drop(keys);
+    shell.wait().unwrap();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("/dev/pts/") || line.contains("/dev/console")),
+        "{lines:?}"
+    );
+    let restarted = [
+        "get",
+        "pod",
+        &pod,
+        "-o",
+        "jsonpath={.status.containerStatuses[0].restartCount}",
+    ];
+    eventually("it runs again", || ok(&lab, &restarted) == "1");
+}

@@ -1,5 +1,0 @@
-//! What several tests need.
-
-#![allow(dead_code)]
-
-pub mod story;
