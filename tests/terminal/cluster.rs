@@ -72,6 +72,7 @@ fn the_workload_is_found_by_other_labels_and_in_other_namespaces() {
         })
         .unwrap();
     press(&mut empty, 'x', |s| s.contains("no client pod here"));
+    press(&mut empty, 'q', |s| !s.contains("no client pod here"));
     leave(empty);
     lab.stop();
 }

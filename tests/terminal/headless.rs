@@ -19,8 +19,13 @@ struct Said {
 
 fn started(sandbox: &Sandbox, args: &[&str]) -> Child {
     sandbox
-        .command(&["demo", "--headless", "--json", "--every", "200ms"])
+        .command(&["demo", "--headless", "--json"])
         .args(GENTLE)
+        .args(if args.contains(&"--every") {
+            &[][..]
+        } else {
+            &["--every", "200ms"]
+        })
         .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -88,7 +93,8 @@ fn assert_proved(trial: &Value) {
         "{trial:#}"
     );
     let signal = trial["signal"].as_i64();
-    let expected = if trial["fault"] == "term" { 15 } else { 9 };
+    let plain = trial["fault"] == "process (TERM)";
+    let expected = if plain { 15 } else { 9 };
     assert_eq!(signal, Some(expected), "{trial:#}");
     let phases: f64 = trial["phases_ms"]
         .as_object()
