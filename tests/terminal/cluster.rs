@@ -2,7 +2,7 @@
 
 use crate::{
     sandbox::Sandbox,
-    screen::{at_work, kill, leave, press, trial},
+    screen::{See, at_work, kill, leave, press, trial},
     standalone::Lab,
 };
 
@@ -11,13 +11,13 @@ fn the_same_kills_work_on_any_cluster() {
     let sandbox = Sandbox::new();
     let lab = Lab::start(&sandbox, &[]);
     let mut terminal = sandbox.terminal(&["--kubeconfig", lab.kubeconfig()]);
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(at_work);
     kill(&mut terminal, None, 'p', 1);
     kill(&mut terminal, Some('s'), 'd', 2);
     leave(terminal);
     // The cluster is none of ours: it runs on, and is found again.
     let mut again = sandbox.terminal(&["--kubeconfig", lab.kubeconfig()]);
-    let screen = again.wait_frame(at_work).unwrap();
+    let screen = again.see(at_work);
     assert_eq!(trial(&screen, 1), None, "another run");
     leave(again);
     lab.stop();
@@ -30,7 +30,7 @@ fn read_only_looks_and_touches_nothing() {
     let sandbox = Sandbox::new();
     let lab = Lab::start(&sandbox, &[]);
     let mut terminal = sandbox.terminal(&["--kubeconfig", lab.kubeconfig(), "--read-only"]);
-    let screen = terminal.wait_frame(at_work).unwrap();
+    let screen = terminal.see(at_work);
     assert!(
         screen.row_text(0).contains("READ-ONLY"),
         "{}",
@@ -61,16 +61,12 @@ fn the_workload_is_found_by_other_labels_and_in_other_namespaces() {
         "--server",
         "app.kubernetes.io/component in (server),!nothing",
     ]);
-    selected.wait_frame(at_work).unwrap();
+    selected.see(at_work);
     kill(&mut selected, None, 'p', 1);
     leave(selected);
 
     let mut empty = on(&["-n", "kube-system"]);
-    empty
-        .wait_frame(|s| {
-            s.contains("No pods in namespace kube-system") && s.contains("-n NAMESPACE")
-        })
-        .unwrap();
+    empty.see(|s| s.contains("No pods in namespace kube-system") && s.contains("-n NAMESPACE"));
     press(&mut empty, 'x', |s| s.contains("no client pod here"));
     press(&mut empty, 'q', |s| !s.contains("no client pod here"));
     leave(empty);
@@ -82,14 +78,12 @@ fn a_cluster_that_goes_away_is_stale_until_it_is_back() {
     let sandbox = Sandbox::new();
     let mut lab = Lab::start(&sandbox, &[]);
     let mut terminal = sandbox.terminal(&["--kubeconfig", lab.kubeconfig()]);
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(at_work);
     lab.crash();
-    terminal
-        .wait_frame(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("again in"))
-        .unwrap();
+    terminal.see(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("again in"));
     drop(lab);
     let lab = Lab::start(&sandbox, &[]);
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(at_work);
     kill(&mut terminal, None, 'p', 1);
     leave(terminal);
     lab.stop();

@@ -3,7 +3,7 @@
 use crate::{
     bare::Bare,
     sandbox::{GENTLE, PROGRAM, Sandbox, eventually, is_alive},
-    screen::{at_work, kill, leave, survived},
+    screen::{See, at_work, kill, leave, survived},
 };
 
 #[test]
@@ -35,7 +35,7 @@ fn a_closed_window_ends_the_cockpit_and_not_the_lab() {
     let load = GENTLE.join(" ");
     let mut shell = sandbox.interactive_shell();
     shell.send_str(&format!("{PROGRAM} demo {load}\r")).unwrap();
-    shell.wait_frame(at_work).unwrap();
+    shell.see(at_work);
     kill(&mut shell, None, 'p', 1);
     let shell_pid = shell.pid().unwrap();
     let children = format!("/proc/{shell_pid}/task/{shell_pid}/children");
@@ -49,7 +49,7 @@ fn a_closed_window_ends_the_cockpit_and_not_the_lab() {
     eventually("the cockpit leaves", || !is_alive(cockpit));
     assert!(!sandbox.processes().is_empty(), "the lab lingers");
     let mut again = sandbox.demo();
-    again.wait_frame(survived(1)).unwrap();
+    again.see(survived(1));
     leave(again);
     sandbox.assert_clean();
 }

@@ -5,7 +5,7 @@ use termlens::{Key, Screen, Terminal};
 
 use crate::{
     sandbox::{GENTLE, PROGRAM, Sandbox, eventually, kill},
-    screen::at_work,
+    screen::{See, at_work},
 };
 
 /// A shell that prints the terminal's settings before and after the program.
@@ -77,7 +77,7 @@ fn cockpit(terminal: &Terminal) -> i32 {
 fn demo_in_shell(sandbox: &Sandbox) -> Terminal {
     let load = GENTLE.join(" ");
     let mut terminal = shell_around(sandbox, &format!("{PROGRAM} demo {load} --linger 1"));
-    let screen = terminal.wait_frame(at_work).unwrap();
+    let screen = terminal.see(at_work);
     assert!(
         screen.alternate_screen() && screen.bracketed_paste() && !screen.mouse_modes().is_empty(),
         "there is something to restore"
@@ -140,7 +140,7 @@ fn around_suspend() {
     shell
         .send_str(&format!("sh -c '{PROGRAM} demo {load}; echo code=$?'\r"))
         .unwrap();
-    shell.wait_frame(at_work).unwrap();
+    shell.see(at_work);
     for _ in 0..2 {
         shell.send(Key::Ctrl('z')).unwrap();
         shell
@@ -154,9 +154,7 @@ fn around_suspend() {
             .wait_until(|s| s.contains("the-shell-42-works"))
             .unwrap();
         shell.send_str("clear; fg\r").unwrap();
-        shell
-            .wait_frame(|s| s.alternate_screen() && at_work(s))
-            .unwrap();
+        shell.see(|s| s.alternate_screen() && at_work(s));
     }
     shell.send(Key::Char('q')).unwrap();
     shell
@@ -173,7 +171,7 @@ fn without_a_shell_it_does_not_stop() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.demo();
     terminal.send(Key::Ctrl('z')).unwrap();
-    let screen = terminal.wait_frame(|s| s.contains("not stopped")).unwrap();
+    let screen = terminal.see(|s| s.contains("not stopped"));
     assert!(screen.alternate_screen());
     crate::screen::leave(terminal);
     sandbox.assert_clean();

@@ -7,7 +7,7 @@ use termlens::Terminal;
 
 use crate::{
     sandbox::{Sandbox, age, eventually, is_alive, kill as send, run_mark},
-    screen::{at_work, inject, kill, leave, press, survived, trial},
+    screen::{See, at_work, inject, kill, leave, press, survived, trial},
 };
 
 /// Ends the cockpit as nothing can be prepared for.
@@ -36,9 +36,9 @@ fn a_killed_cockpit_comes_back_to_the_same_ledger_and_the_same_lab() {
 
     let mut again = sandbox.terminal(&["demo"]);
     // The very first frame knows what was.
-    let first = again.wait_frame(|_| true).unwrap();
+    let first = again.see(|_| true);
     assert!(survived(1)(&first), "{}", first.text());
-    again.wait_frame(at_work).unwrap();
+    again.see(at_work);
     assert_eq!(sandbox.runs().len(), 1, "the same run goes on");
     assert_eq!(lab_pid(&sandbox), lab, "the same lab");
     let screen = kill(&mut again, None, 'p', 2);
@@ -80,13 +80,13 @@ fn a_trial_that_was_open_meanwhile_counts_and_is_not_timed() {
         send(*pid, Signal::STOP);
     }
     inject(&mut terminal, None, 'p');
-    terminal.wait_frame(|s| trial(s, 1).is_some()).unwrap();
+    terminal.see(|s| trial(s, 1).is_some());
     kill_cockpit(terminal);
     for pid in &servers {
         send(*pid, Signal::CONT);
     }
     let mut again = sandbox.demo();
-    let screen = again.wait_frame(survived(1)).unwrap();
+    let screen = again.see(survived(1));
     let row = trial(&screen, 1).unwrap();
     assert!(row.contains(" – ") && !row.contains("ms"), "{row}");
     let header = screen.row_text(0);
@@ -106,10 +106,8 @@ fn a_lab_that_dies_under_the_cockpit_is_started_again() {
     let mut terminal = sandbox.demo();
     kill(&mut terminal, None, 'p', 1);
     send(lab_pid(&sandbox), Signal::KILL);
-    terminal
-        .wait_frame(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("again in"))
-        .unwrap();
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("again in"));
+    terminal.see(at_work);
     kill(&mut terminal, Some('s'), 'p', 2);
     leave(terminal);
     sandbox.assert_clean();
@@ -134,15 +132,13 @@ fn a_finished_run_is_listed_and_shown_again() {
         &["replay", "--speed", "1000"],
     ] {
         let mut replay = sandbox.terminal(args);
-        let screen = replay.wait_frame(survived(1)).unwrap();
+        let screen = replay.see(survived(1));
         assert!(
             screen.row_text(0).contains("1 survived"),
             "{}",
             screen.text()
         );
-        replay
-            .wait_frame(|s| s.row_text(0).contains("run ended"))
-            .unwrap();
+        replay.see(|s| s.row_text(0).contains("run ended"));
         press(&mut replay, 'x', |s| s.contains("nothing is killed"));
         leave(replay);
     }
@@ -160,9 +156,7 @@ fn a_plain_cockpit_only_mentions_the_unfinished_demo() {
     let sandbox = Sandbox::new();
     kill_cockpit(sandbox.demo());
     let mut plain = sandbox.terminal(&["--kubeconfig", "/nonexistent"]);
-    plain
-        .wait_frame(|s| s.contains("was not finished"))
-        .unwrap();
+    plain.see(|s| s.contains("was not finished"));
     // Even one that is killed itself does not come before the demo.
     kill_cockpit(plain);
     let again = sandbox.demo();
@@ -190,10 +184,8 @@ fn a_journal_that_is_damaged_does_not_keep_a_new_demo_from_starting() {
     fs::write(&journal, bytes).unwrap();
 
     let mut again = sandbox.terminal(&["demo"]);
-    again
-        .wait_frame(|s| s.contains("cannot be taken up"))
-        .unwrap();
-    again.wait_frame(at_work).unwrap();
+    again.see(|s| s.contains("cannot be taken up"));
+    again.see(at_work);
     assert_eq!(sandbox.runs().len(), 2);
     leave(again);
 }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use termlens::Terminal;
 
-use crate::screen::at_work;
+use crate::screen::{See, at_work};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_aks-tui");
@@ -97,7 +97,7 @@ impl Sandbox {
         all.extend(GENTLE);
         all.extend(args);
         let mut terminal = self.terminal(&all);
-        terminal.wait_frame(at_work).unwrap();
+        terminal.see(at_work);
         terminal
     }
 

@@ -2,6 +2,22 @@
 
 use termlens::{Key, Screen, Terminal};
 
+/// Looks at a terminal.
+pub trait See {
+    /// Waits for a whole frame that shows something; a failure shows the screen.
+    fn see(&mut self, what: impl FnMut(&Screen) -> bool) -> Screen;
+}
+
+impl See for Terminal {
+    #[track_caller]
+    fn see(&mut self, what: impl FnMut(&Screen) -> bool) -> Screen {
+        match self.wait_frame(what) {
+            Ok(screen) => screen,
+            Err(_) => panic!("never seen; at the end:\n{}", self.screen().full_text()),
+        }
+    }
+}
+
 /// Both sides run and the curve has begun.
 pub fn at_work(screen: &Screen) -> bool {
     let header = screen.row_text(0);
@@ -19,21 +35,24 @@ pub fn trial(screen: &Screen, number: usize) -> Option<String> {
 
 /// The trial is over and was survived with nothing lost or doubled.
 pub fn survived(number: usize) -> impl Fn(&Screen) -> bool {
-    move |screen| trial(screen, number).is_some_and(|row| row.contains("✓ 0 lost, 0 duplicated"))
+    move |screen| {
+        trial(screen, number)
+            .is_some_and(|row| row.contains('✓') && row.contains("0 lost, 0 duplicated"))
+    }
 }
 
 /// Presses a key and waits for what it must bring.
 #[track_caller]
 pub fn press(terminal: &mut Terminal, key: char, brings: impl FnMut(&Screen) -> bool) -> Screen {
     terminal.send(Key::Char(key)).unwrap();
-    terminal.wait_frame(brings).unwrap()
+    terminal.see(brings)
 }
 
 /// Kills through the fault menu and waits until the ledger says how it went.
 #[track_caller]
 pub fn kill(terminal: &mut Terminal, aim: Option<char>, fault: char, trial: usize) -> Screen {
     inject(terminal, aim, fault);
-    terminal.wait_frame(survived(trial)).unwrap()
+    terminal.see(survived(trial))
 }
 
 /// Opens the fault menu, reads the victim's name in it, and injects.

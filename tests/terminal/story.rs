@@ -5,7 +5,7 @@ use termlens::{Key, Screen};
 use crate::{
     bare::Bare,
     sandbox::{Sandbox, all_listening, ended, eventually},
-    screen::{at_work, kill, leave, press, survived},
+    screen::{See, at_work, kill, leave, press, survived},
 };
 
 #[test]
@@ -20,7 +20,7 @@ fn the_client_is_killed_and_comes_back_with_nothing_lost() {
     assert!(header.contains("1 survived"), "{header}");
     assert!(header.contains("0 lost"), "{header}");
     assert!(header.contains("RTO p50"), "{header}");
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(at_work);
     leave(terminal);
     sandbox.assert_clean();
     assert_eq!(sandbox.runs().len(), 1, "the journal is kept");
@@ -79,26 +79,18 @@ fn help_palette_and_own_log_open_and_close() {
         s.contains("Keys (default keymap)") && s.contains("open the fault menu")
     });
     terminal.send(Key::Esc).unwrap();
-    terminal
-        .wait_frame(|s| !s.contains("Keys (default keymap)"))
-        .unwrap();
+    terminal.see(|s| !s.contains("Keys (default keymap)"));
     press(&mut terminal, ':', |s| s.contains("kill process"));
     terminal.send_str("own log").unwrap();
-    terminal.wait_frame(|s| s.contains("▸ own log")).unwrap();
+    terminal.see(|s| s.contains("▸ own log"));
     terminal.send(Key::Enter).unwrap();
-    terminal
-        .wait_frame(|s| s.contains("own log") && s.contains("the lab is ready"))
-        .unwrap();
+    terminal.see(|s| s.contains("own log") && s.contains("the lab is ready"));
     terminal.send(Key::Esc).unwrap();
-    terminal
-        .wait_frame(|s| !s.contains("own log") || s.contains("L own log"))
-        .unwrap();
+    terminal.see(|s| !s.contains("own log") || s.contains("L own log"));
     // A fault by its name.
     press(&mut terminal, ':', |s| s.contains("kill process"));
     terminal.send_str("kill proc").unwrap();
-    terminal
-        .wait_frame(|s| s.contains("▸ kill process"))
-        .unwrap();
+    terminal.see(|s| s.contains("▸ kill process"));
     terminal.send(Key::Enter).unwrap();
     press(&mut terminal, 'p', survived(1));
     leave(terminal);
@@ -112,10 +104,10 @@ fn any_size_is_survived_while_keys_are_pressed() {
     for (cols, rows) in [(80, 24), (240, 60), (3, 40), (60, 2), (20, 5), (2, 2)] {
         terminal.resize(cols, rows).unwrap();
         terminal.send_str(KEYS).unwrap();
-        terminal.wait_frame(|s| s.size() == (cols, rows)).unwrap();
+        terminal.see(|s| s.size() == (cols, rows));
     }
     terminal.resize(120, 36).unwrap();
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(at_work);
     leave(terminal);
     sandbox.assert_clean();
 }
@@ -148,10 +140,10 @@ fn one_cell_and_none_are_survived_too() {
 fn the_first_frame_does_not_wait_for_the_lab() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.terminal(&["demo"]);
-    let first = terminal.wait_frame(|_| true).unwrap();
+    let first = terminal.see(|_| true);
     assert!(!first.contains("2/2"), "{}", first.text());
     assert!(first.contains("Throughput"), "{}", first.text());
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(at_work);
     leave(terminal);
 }
 

@@ -6,7 +6,7 @@ use termlens::Key;
 
 use crate::{
     sandbox::{GENTLE, PROGRAM, Sandbox},
-    screen::{at_work, kill, leave, press},
+    screen::{See, at_work, kill, leave, press},
     standalone::Lab,
 };
 
@@ -31,17 +31,13 @@ fn plain_aks_tui_without_a_terminal_names_the_way_without_one() {
 fn no_kubeconfig_is_a_sentence_and_the_rest_works() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.terminal(&[]);
-    terminal
-        .wait_frame(|s| s.contains("kubeconfig") && s.contains("again in"))
-        .unwrap();
+    terminal.see(|s| s.contains("kubeconfig") && s.contains("again in"));
     press(&mut terminal, '?', |s| s.contains("Keys (default keymap)"));
     terminal.send(Key::Esc).unwrap();
     press(&mut terminal, 'x', |s| s.contains("Inject a fault"));
     press(&mut terminal, 'p', |s| s.contains("no client pod"));
     terminal.send(Key::Esc).unwrap();
-    terminal
-        .wait_frame(|s| !s.contains("Inject a fault"))
-        .unwrap();
+    terminal.see(|s| !s.contains("Inject a fault"));
     leave(terminal);
     sandbox.assert_clean();
 }
@@ -53,9 +49,7 @@ fn a_kubeconfig_that_is_broken_unreachable_or_expired_is_told_apart() {
     let path = file.to_str().unwrap();
     fs::write(&file, "apiVersion: v1\nkind: Config\nclusters: 7\n").unwrap();
     let mut broken = sandbox.terminal(&["--kubeconfig", path]);
-    broken
-        .wait_frame(|s| s.contains("kubeconfig") && s.contains("again in"))
-        .unwrap();
+    broken.see(|s| s.contains("kubeconfig") && s.contains("again in"));
 
     // Port 1 of a loopback address that nobody uses. Putting the file right
     // puts the cockpit right, without a restart.
@@ -70,9 +64,7 @@ fn a_kubeconfig_that_is_broken_unreachable_or_expired_is_told_apart() {
         ),
     )
     .unwrap();
-    let unreachable = broken
-        .wait_frame(|s| s.contains("nothing listens at") && s.contains(server))
-        .unwrap();
+    let unreachable = broken.see(|s| s.contains("nothing listens at") && s.contains(server));
     assert!(
         unreachable.row_text(0).contains("STALE"),
         "{}",
@@ -83,10 +75,10 @@ fn a_kubeconfig_that_is_broken_unreachable_or_expired_is_told_apart() {
     let right = fs::read_to_string(&lab.kubeconfig).unwrap();
     let token = right.lines().find(|line| line.contains("token:")).unwrap();
     fs::write(&file, right.replace(token, "    token: expired")).unwrap();
-    broken.wait_frame(|s| s.contains("401")).unwrap();
+    broken.see(|s| s.contains("401"));
     fs::write(&file, &right).unwrap();
     broken.send(Key::Ctrl('r')).unwrap();
-    broken.wait_frame(at_work).unwrap();
+    broken.see(at_work);
     leave(broken);
     lab.stop();
     sandbox.assert_clean();
@@ -147,9 +139,7 @@ fn a_state_directory_that_cannot_be_used_is_said_in_one_line() {
     // On the screen it is tried again.
     let script = format!("AKS_TUI_STATE={} exec {PROGRAM} demo", file.display());
     let mut terminal = sandbox.run("/bin/sh", &["-c", &script]);
-    terminal
-        .wait_frame(|s| s.contains("cannot make") && s.contains("again in"))
-        .unwrap();
+    terminal.see(|s| s.contains("cannot make") && s.contains("again in"));
     leave(terminal);
 }
 
@@ -159,10 +149,8 @@ fn without_a_place_for_the_journal_the_demo_goes_on() {
     let runs = sandbox.path("state").join("runs");
     fs::write(&runs, "not a directory").unwrap();
     let mut terminal = sandbox.terminal(&["demo", "--rate", "2MiB", "--bytes-per-round", "256KiB"]);
-    terminal
-        .wait_frame(|s| s.contains("this run is not recorded"))
-        .unwrap();
-    terminal.wait_frame(at_work).unwrap();
+    terminal.see(|s| s.contains("this run is not recorded"));
+    terminal.see(at_work);
     let screen = kill(&mut terminal, None, 'p', 1);
     assert!(
         screen.row_text(0).contains("NOT RECORDED"),
@@ -185,19 +173,15 @@ fn when_the_disk_is_full_it_is_said_and_the_cockpit_goes_on() {
         lab.kubeconfig()
     );
     let mut terminal = sandbox.run("/bin/sh", &["-c", &script]);
-    terminal.wait_frame(at_work).unwrap();
-    terminal
-        .wait_frame(|s| s.row_text(0).contains("NOT RECORDED"))
-        .unwrap();
+    terminal.see(at_work);
+    terminal.see(|s| s.row_text(0).contains("NOT RECORDED"));
     kill(&mut terminal, None, 'p', 1);
     kill(&mut terminal, None, 'd', 2);
     leave(terminal);
     // What was recorded until then can be read.
     let run = sandbox.runs().pop().unwrap();
     let mut replay = sandbox.terminal(&["replay", &run, "--speed", "0"]);
-    replay
-        .wait_frame(|s| s.contains("generated-perftestclient-"))
-        .unwrap();
+    replay.see(|s| s.contains("generated-perftestclient-"));
     leave(replay);
     lab.stop();
     sandbox.assert_clean();
