@@ -32,7 +32,7 @@ fn no_kubeconfig_is_a_sentence_and_the_rest_works() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.terminal(&[]);
     terminal.see(|s| s.contains("kubeconfig") && s.contains("retry in"));
-    press(&mut terminal, '?', |s| s.contains("Keys (default keymap)"));
+    press(&mut terminal, '?', |s| s.contains("Help: "));
     terminal.send(Key::Esc).unwrap();
     press(&mut terminal, 'x', |s| s.contains("Inject a fault"));
     press(&mut terminal, 'p', |s| s.contains("no client pod"));
