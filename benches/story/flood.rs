@@ -71,7 +71,9 @@ fn flood(rate: u64) -> std::io::Result<()> {
 
 /// Deploys the flood in the place of the client.
 pub fn deploy(lab: &Lab, home: &Home, rate: u64) -> Result<()> {
-    let volume = Lab::state(home).join("disk").join(&VOLUME[1..]);
+    // Where the lab keeps what its pods know as directories of their node.
+    let node = Lab::state(home).join("node/disk");
+    let volume = node.join(&VOLUME[1..]);
     fs::create_dir_all(&volume)?;
     fs::copy(std::env::current_exe()?, volume.join(PROGRAM))
         .wrap_err("cannot give the pod its program")?;

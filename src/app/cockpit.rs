@@ -7,13 +7,15 @@
 //! queued.
 
 use std::{
+    future::poll_fn,
     io,
     process::ExitCode,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use crossterm::event::{Event as Input, EventStream, KeyEventKind};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
@@ -144,7 +146,7 @@ impl Cockpit {
                 },
                 input = inputs.next() => match input {
                     Some(input) => {
-                        if let Some(left) = self.drain_inputs(input?, &mut inputs)? {
+                        if let Some(left) = self.drain_inputs(input?, &mut inputs).await? {
                             return Ok(left);
                         }
                         self.want_frame(FRAME_FLOOR);
@@ -165,7 +167,11 @@ impl Cockpit {
     }
 
     /// Obeys the first input and all that wait behind it.
-    fn drain_inputs(&mut self, first: Input, inputs: &mut EventStream) -> io::Result<Option<Left>> {
+    async fn drain_inputs(
+        &mut self,
+        first: Input,
+        inputs: &mut EventStream,
+    ) -> io::Result<Option<Left>> {
         let mut next = Some(first);
         while let Some(input) = next {
             for action in self.actions(input) {
@@ -173,7 +179,7 @@ impl Cockpit {
                     return Ok(Some(Left::Asked));
                 }
             }
-            next = inputs.next().now_or_never().flatten().and_then(Result::ok);
+            next = waiting(inputs).await;
         }
         Ok(None)
     }
@@ -324,4 +330,19 @@ impl Cockpit {
         }
         self.screen.suspended(signals::stop)
     }
+}
+
+/// The next input, if one waits already.
+///
+/// The stream wakes only whoever asked first since the last input, so even this
+/// question is asked in the loop's own name: with `now_or_never`, whose waker
+/// wakes nobody, the next key would wait for something else to happen.
+async fn waiting(inputs: &mut EventStream) -> Option<Input> {
+    poll_fn(|context| {
+        Poll::Ready(match inputs.poll_next_unpin(context) {
+            Poll::Ready(Some(Ok(input))) => Some(input),
+            _ => None,
+        })
+    })
+    .await
 }

@@ -303,6 +303,12 @@ async fn a_killed_process_runs_again_and_a_deleted_pod_is_replaced() {
         };
         eventually("the client runs", async || newest().await.is_some()).await;
         let name = newest().await.unwrap();
+        // One that is killed before its first word leaves no log to look back at.
+        eventually("it speaks", async || {
+            let said = pods.logs(&name, &LogParams::default()).await;
+            said.is_ok_and(|said| !said.is_empty())
+        })
+        .await;
         let streams = AttachParams::default().stdout(true).stderr(true);
         let kill = ["sh", "-c", "kill -9 $(pidof Job)"];
         // The answer of a command in a container that dies may be lost.

@@ -80,7 +80,7 @@ fn a_cluster_that_goes_away_is_stale_until_it_is_back() {
     let mut terminal = sandbox.terminal(&["--kubeconfig", lab.kubeconfig()]);
     terminal.see(at_work);
     lab.crash();
-    terminal.see(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("again in"));
+    terminal.see(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("retry in"));
     drop(lab);
     let lab = Lab::start(&sandbox, &[]);
     terminal.see(at_work);

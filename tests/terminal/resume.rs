@@ -106,7 +106,7 @@ fn a_lab_that_dies_under_the_cockpit_is_started_again() {
     let mut terminal = sandbox.demo();
     kill(&mut terminal, None, 'p', 1);
     send(lab_pid(&sandbox), Signal::KILL);
-    terminal.see(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("again in"));
+    terminal.see(|s| s.row_text(0).contains("STALE") && s.row_text(0).contains("retry in"));
     terminal.see(at_work);
     kill(&mut terminal, Some('s'), 'p', 2);
     leave(terminal);

@@ -31,8 +31,8 @@ fn plain_aks_tui_without_a_terminal_names_the_way_without_one() {
 fn no_kubeconfig_is_a_sentence_and_the_rest_works() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.terminal(&[]);
-    terminal.see(|s| s.contains("kubeconfig") && s.contains("again in"));
-    press(&mut terminal, '?', |s| s.contains("Keys (default keymap)"));
+    terminal.see(|s| s.contains("kubeconfig") && s.contains("retry in"));
+    press(&mut terminal, '?', |s| s.contains("Help: "));
     terminal.send(Key::Esc).unwrap();
     press(&mut terminal, 'x', |s| s.contains("Inject a fault"));
     press(&mut terminal, 'p', |s| s.contains("no client pod"));
@@ -49,7 +49,7 @@ fn a_kubeconfig_that_is_broken_unreachable_or_expired_is_told_apart() {
     let path = file.to_str().unwrap();
     fs::write(&file, "apiVersion: v1\nkind: Config\nclusters: 7\n").unwrap();
     let mut broken = sandbox.terminal(&["--kubeconfig", path]);
-    broken.see(|s| s.contains("kubeconfig") && s.contains("again in"));
+    broken.see(|s| s.contains("kubeconfig") && s.contains("retry in"));
 
     // Port 1 of a loopback address that nobody uses. Putting the file right
     // puts the cockpit right, without a restart.
@@ -139,7 +139,7 @@ fn a_state_directory_that_cannot_be_used_is_said_in_one_line() {
     // On the screen it is tried again.
     let script = format!("AKS_TUI_STATE={} exec {PROGRAM} demo", file.display());
     let mut terminal = sandbox.run("/bin/sh", &["-c", &script]);
-    terminal.see(|s| s.contains("cannot make") && s.contains("again in"));
+    terminal.see(|s| s.contains("cannot make") && s.contains("retry in"));
     leave(terminal);
 }
 
