@@ -11,10 +11,11 @@ pub trait See {
 impl See for Terminal {
     #[track_caller]
     fn see(&mut self, what: impl FnMut(&Screen) -> bool) -> Screen {
-        match self.wait_frame(what) {
-            Ok(screen) => screen,
-            Err(_) => panic!("never seen; at the end:\n{}", self.screen().full_text()),
-        }
+        let seen = self.wait_frame(what);
+        let Ok(screen) = seen else {
+            panic!("never seen; at the end:\n{}", self.screen().full_text());
+        };
+        screen
     }
 }
 

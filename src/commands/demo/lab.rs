@@ -56,13 +56,17 @@ pub struct LabArgs {
     #[arg(long, default_value_t = 600)]
     pub linger: u64,
 
+    // A round every second or two: its mark is soon on the curve, and a run that
+    // is asked to end does.
     /// Payload bytes of a round; suffixes KiB, MiB, GiB
-    #[arg(long, value_name = "BYTES")]
-    pub bytes_per_round: Option<String>,
+    #[arg(long, value_name = "BYTES", default_value = "64MiB")]
+    pub bytes_per_round: String,
 
+    // About what the original's runs showed, and easy on a laptop's disk: both
+    // sides log what they receive.
     /// Payload bytes that the client sends a second at most; suffixes KiB, MiB, GiB
-    #[arg(long, value_name = "BYTES")]
-    pub rate: Option<String>,
+    #[arg(long, value_name = "BYTES", default_value = "64MiB")]
+    pub rate: String,
 }
 
 /// What the lab says of itself when it is ready.
@@ -152,14 +156,11 @@ impl Lab {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr);
-        for (flag, value) in [
-            ("--isolation", &args.isolation),
-            ("--bytes-per-round", &args.bytes_per_round),
-            ("--rate", &args.rate),
-        ] {
-            if let Some(value) = value {
-                command.args([flag, value]);
-            }
+        command
+            .args(["--bytes-per-round", &args.bytes_per_round])
+            .args(["--rate", &args.rate]);
+        if let Some(isolation) = &args.isolation {
+            command.args(["--isolation", isolation]);
         }
         let child = command.spawn().wrap_err("cannot start the lab")?;
         let pid = child.id().ok_or_else(|| eyre!("the lab has no pid"))?;
