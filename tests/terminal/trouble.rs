@@ -34,6 +34,8 @@ fn no_kubeconfig_is_a_sentence_and_the_rest_works() {
     terminal.see(|s| s.contains("kubeconfig") && s.contains("retry in"));
     press(&mut terminal, '?', |s| s.contains("Help: "));
     terminal.send(Key::Esc).unwrap();
+    // An escape with a letter right behind it is alt and the letter.
+    terminal.see(|s| !s.contains("Help: "));
     press(&mut terminal, 'x', |s| s.contains("Inject a fault"));
     press(&mut terminal, 'p', |s| s.contains("no client pod"));
     terminal.send(Key::Esc).unwrap();
