@@ -79,7 +79,7 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// [`bytes`] where there is hardly room: `64K`, `16`, `2.4K`.
+/// [`bytes()`] where there is hardly room: `64K`, `16`, `2.4K`.
 pub fn bytes_short(size: u64) -> String {
     let long = bytes(size);
     let (value, unit) = long.split_once(' ').unwrap_or((&long, ""));

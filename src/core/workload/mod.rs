@@ -1,7 +1,7 @@
 //! The workload under test: perftest, ours or the original image's.
 //!
 //! Two programs speak one language on their standard output, so one parser
-//! ([`line`]) reads both. What a line means depends on where in an execution it
+//! ([`mod@line`]) reads both. What a line means depends on where in an execution it
 //! was printed (a recovering process prints old results again), which the
 //! [`tracker`] knows.
 

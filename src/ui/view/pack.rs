@@ -56,37 +56,23 @@ fn spans_width(spans: &[Span<'_>]) -> usize {
 }
 
 /// The parts that fit on the line, in their order, with separators.
-pub(super) fn pack<'a>(scene: &Scene<'_>, mut parts: Vec<Part<'a>>, on: Row<'_>) -> Line<'a> {
-    const WITHIN: &str = "  ";
-    let gap = |a: &Part<'_>, b: &Part<'_>| {
-        format::width(if a.group == b.group {
-            WITHIN
-        } else {
-            on.between
-        })
-    };
-    let needed = loop {
-        let text: usize = parts.iter().map(|part| spans_width(&part.forms[0].1)).sum();
-        let gaps: usize = parts.windows(2).map(|pair| gap(&pair[0], &pair[1])).sum();
-        let needed = text + gaps;
-        if needed <= on.width {
-            break needed;
-        }
-        let lightest = (0..parts.len()).rev().min_by_key(|i| parts[*i].forms[0].0);
-        let Some(lightest) = lightest else { break 0 };
-        if parts[lightest].forms.len() > 1 {
-            parts[lightest].forms.remove(0);
-        } else if parts.len() > 1 {
-            parts.remove(lightest);
-        } else {
-            // The last one is cut, not dropped: it is the most important.
-            let (_, spans) = parts.swap_remove(0).forms.swap_remove(0);
-            return cut_line(scene, spans, on.width);
-        }
-    };
+pub(super) fn pack<'a>(scene: &Scene<'_>, parts: Vec<Part<'a>>, on: Row<'_>) -> Line<'a> {
+    let mut fit = Fit::new(&parts, on);
+    if !fit.shrink() {
+        // The last one is cut, not dropped: it is the most important.
+        let last = fit.last;
+        let forms = parts.into_iter().nth(last).map(|part| part.forms);
+        let shortest = forms.and_then(|mut forms| forms.pop());
+        return cut_line(scene, shortest.unwrap_or_default().1, on.width);
+    }
+    fit.regrow();
+    let (needed, chosen) = (fit.needed(), fit.chosen);
     let mut line = Line::default();
     let mut before: Option<u8> = None;
-    for part in parts {
+    for (part, chosen) in parts.into_iter().zip(chosen) {
+        let Some((_, form)) = part.forms.into_iter().nth(chosen) else {
+            continue;
+        };
         let group = part.group;
         match before {
             Some(before) if before == group => line.push_span(WITHIN),
@@ -100,9 +86,86 @@ pub(super) fn pack<'a>(scene: &Scene<'_>, mut parts: Vec<Part<'a>>, on: Row<'_>)
             None => {}
         }
         before = Some(group);
-        line.extend(part.forms.into_iter().next().unwrap_or_default().1);
+        line.extend(form);
     }
     line
+}
+
+/// What stands between parts of one group.
+const WITHIN: &str = "  ";
+
+/// Which form of each part is shown.
+struct Fit<'p, 'a> {
+    parts: &'p [Part<'a>],
+    on: Row<'p>,
+    /// The index of the form; past the last one, the part is left out.
+    chosen: Vec<usize>,
+    /// What gave way, in order: the part and the form that it had.
+    gave: Vec<(usize, usize)>,
+    /// The part that is left when even that one does not fit.
+    last: usize,
+}
+
+impl<'p, 'a> Fit<'p, 'a> {
+    fn new(parts: &'p [Part<'a>], on: Row<'p>) -> Self {
+        Self {
+            parts,
+            on,
+            chosen: vec![0; parts.len()],
+            gave: Vec::new(),
+            last: 0,
+        }
+    }
+
+    /// Columns that the parts and what stands between them take.
+    fn needed(&self) -> usize {
+        let mut needed = 0;
+        let mut before = None;
+        for (part, chosen) in self.parts.iter().zip(&self.chosen) {
+            let Some((_, form)) = part.forms.get(*chosen) else {
+                continue;
+            };
+            needed += spans_width(form);
+            needed += match before {
+                Some(group) if group == part.group => format::width(WITHIN),
+                Some(_) => format::width(self.on.between),
+                None => 0,
+            };
+            before = Some(part.group);
+        }
+        needed
+    }
+
+    /// Lets the lightest give way until the rest fits; false when not even the
+    /// last one does.
+    fn shrink(&mut self) -> bool {
+        while self.needed() > self.on.width {
+            let here = |i: &usize| self.chosen[*i] < self.parts[*i].forms.len();
+            let shown: Vec<_> = (0..self.parts.len()).filter(here).collect();
+            let weight = |i: &usize| self.parts[*i].forms[self.chosen[*i]].0;
+            let Some(&lightest) = shown.iter().rev().min_by_key(|i| weight(i)) else {
+                return true;
+            };
+            if shown.len() == 1 && self.chosen[lightest] + 1 == self.parts[lightest].forms.len() {
+                self.last = lightest;
+                return false;
+            }
+            self.gave.push((lightest, self.chosen[lightest]));
+            self.chosen[lightest] += 1;
+        }
+        true
+    }
+
+    /// Lets what gave way for something longer that gave way later come back,
+    /// the heaviest first.
+    fn regrow(&mut self) {
+        while let Some((part, form)) = self.gave.pop() {
+            let now = std::mem::replace(&mut self.chosen[part], form);
+            if self.needed() > self.on.width {
+                self.chosen[part] = now;
+            }
+        }
+    }
 }
 
 /// A line cut to `width` columns, and saying so.
@@ -126,4 +189,39 @@ pub(super) fn cut_line<'a>(scene: &Scene<'_>, spans: Vec<Span<'a>>, width: usize
         break;
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fitted(width: usize) -> (bool, Vec<usize>) {
+        let text = |text: &'static str| vec![Span::raw(text)];
+        let parts = [
+            Part::new(0, 60, text("where")),
+            Part::new(1, 50, text("a reason of many words")).or(90, text("reason")),
+            Part::new(1, 30, text("live")).or(100, text("!")),
+        ];
+        let on = Row {
+            width,
+            between: " | ",
+            right: 1,
+        };
+        let mut fit = Fit::new(&parts, on);
+        let fits = fit.shrink();
+        fit.regrow();
+        (fits, fit.chosen)
+    }
+
+    #[test]
+    fn the_lightest_gives_way_and_comes_back_where_there_is_room_again() {
+        assert_eq!(fitted(36), (true, vec![0, 0, 0]));
+        assert_eq!(fitted(33), (true, vec![0, 0, 1]));
+        // The long reason needed more than `live` alone could give.
+        assert_eq!(fitted(32), (true, vec![0, 1, 0]));
+        assert_eq!(fitted(17), (true, vec![0, 1, 1]));
+        assert_eq!(fitted(16), (true, vec![1, 1, 0]));
+        assert_eq!(fitted(1), (true, vec![1, 2, 1]));
+        assert!(!fitted(0).0);
+    }
 }
