@@ -174,14 +174,28 @@ impl Cockpit {
     ) -> io::Result<Option<Left>> {
         let mut next = Some(first);
         while let Some(input) = next {
-            for action in self.actions(input) {
-                if self.act(action)? {
-                    return Ok(Some(Left::Asked));
+            for input in self.inputs_of(input) {
+                for action in self.actions(input) {
+                    if self.act(action)? {
+                        return Ok(Some(Left::Asked));
+                    }
                 }
             }
             next = waiting(inputs).await;
         }
         Ok(None)
+    }
+
+    /// An input may stand for two keys, the second of which means what it does
+    /// after the first.
+    fn inputs_of(&self, input: Input) -> Vec<Input> {
+        match input {
+            Input::Key(key) if key.kind != KeyEventKind::Release => {
+                let keys = self.looks.keymap.keys_of(&self.ui.scopes(), key);
+                keys.into_iter().map(Input::Key).collect()
+            }
+            input => vec![input],
+        }
     }
 
     /// What an input asks for.

@@ -108,12 +108,16 @@ fn any_size_is_survived_while_keys_are_pressed() {
     }
     terminal.resize(120, 36).unwrap();
     terminal.see(at_work);
-    leave(terminal);
+    // Fast hands, or a slow line: both keys arrive in one piece.
+    terminal.send_str(":\u{1b}?").unwrap();
+    terminal.see(|s| s.contains("Help: "));
+    terminal.send_str("\u{1b}q").unwrap();
+    assert!(terminal.wait_exit().unwrap().success());
     sandbox.assert_clean();
 }
 
-/// Into every dialog and out again, through the panes, into zoom and back. A
-/// key after escape would be one with alt, so it comes last.
+/// Into every dialog and out again, through the panes, into zoom and back. The
+/// escape in the end and the next time's first key may arrive as one.
 const KEYS: &str = "?jqxqLqzz\t\tf:x\u{1b}";
 
 #[test]

@@ -10,7 +10,7 @@ mod key;
 
 use std::path::Path;
 
-use crossterm::event::{KeyEvent, KeyEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use self::file::Table;
 pub use self::key::Key;
@@ -71,6 +71,24 @@ impl Keymap {
         let key = Key::from(key);
         self.meaning(scopes, key)
             .or_else(|| key.typed().filter(|_| typing).map(Action::Type))
+    }
+
+    /// The keys that an event stands for. On the wire *alt and a key* is escape
+    /// followed by the key, so escape pressed just before another key, or over a
+    /// slow line, arrives as one: where alt and the key mean nothing, the two
+    /// were meant.
+    pub fn keys_of(&self, scopes: &[Scope], event: KeyEvent) -> Vec<KeyEvent> {
+        let key = Key::from(event);
+        let alt = event.modifiers.contains(KeyModifiers::ALT);
+        if !alt || self.meaning(scopes, key).is_some() {
+            return vec![event];
+        }
+        let escape = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+        let bare = KeyEvent {
+            modifiers: event.modifiers - KeyModifiers::ALT,
+            ..event
+        };
+        vec![escape, bare]
     }
 
     /// The keys that mean `action` in `scopes`, in the order of the file; a key
@@ -221,6 +239,17 @@ mod tests {
         assert_eq!(typed("q"), Some(Action::Type('q')));
         assert_eq!(typed("esc"), Some(Action::Back));
         assert_eq!(keymap.action(&[Scope::Text], press("q"), false), None);
+    }
+
+    #[test]
+    fn alt_that_means_nothing_is_escape_before_the_key() {
+        let path = "cockpit: {fault_menu: [alt-x]}\n";
+        let bound = user(path).unwrap();
+        let alt = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::ALT);
+        assert_eq!(bound.keys_of(&LOG, alt('x')), [alt('x')]);
+        let both = [press("esc"), press("q")];
+        assert_eq!(bound.keys_of(&LOG, alt('q')), both);
+        assert_eq!(bound.keys_of(&LOG, press("x")), [press("x")]);
     }
 
     #[test]
