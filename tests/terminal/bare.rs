@@ -49,21 +49,34 @@ impl Bare {
         }
     }
 
-    /// Reads until the text was seen, in one piece.
-    pub fn read_until(&mut self, text: &str) {
+    /// Reads until a control sequence was seen.
+    pub fn read_until(&mut self, sequence: &str) {
         let mut seen = Vec::new();
+        self.read(sequence, |bytes| {
+            seen.extend_from_slice(bytes);
+            String::from_utf8_lossy(&seen).contains(sequence)
+        });
+    }
+
+    /// Reads until a screen of this size shows the text. It may have come in
+    /// pieces: letters that stood there before are not sent again.
+    pub fn read_until_shown(&mut self, (cols, rows): (u16, u16), text: &str) {
+        let cells = |count: u16| count.try_into().unwrap();
+        let mut screen = vt100::Parser::new(cells(rows), cells(cols), 0);
+        self.read(text, |bytes| {
+            screen.process(bytes);
+            screen.screen().contents().contains(text)
+        });
+    }
+
+    fn read(&mut self, until: &str, mut seen: impl FnMut(&[u8]) -> bool) {
         let mut buffer = [0; 4096];
-        eventually(text, || {
-            match self.master.read(&mut buffer) {
-                Ok(length) => seen.extend_from_slice(&buffer[..length]),
-                Err(error) => assert_eq!(
-                    error.kind(),
-                    ErrorKind::WouldBlock,
-                    "after {}",
-                    String::from_utf8_lossy(&seen)
-                ),
+        eventually(until, || match self.master.read(&mut buffer) {
+            Ok(length) => seen(&buffer[..length]),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "before {until}");
+                false
             }
-            String::from_utf8_lossy(&seen).contains(text)
         });
     }
 

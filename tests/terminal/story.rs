@@ -134,7 +134,7 @@ fn one_cell_and_none_are_survived_too() {
     terminal.resize(120, 36);
     // Seven times frozen or freed: the picture stands still.
     terminal.send("f");
-    terminal.read_until("Running");
+    terminal.read_until_shown((120, 36), "Running");
     terminal.send("q");
     terminal.read_until("\u{1b}[?1049l");
     let mut demo = terminal.demo;
