@@ -188,8 +188,33 @@ pub fn restore() -> bool {
         cursor::Show,
         LeaveAlternateScreen,
     );
-    let _ = disable_raw_mode();
+    let _ = cooked();
     true
+}
+
+/// Gives the terminal back its line discipline. A shell that took the terminal
+/// from us has its own there by now, and stops who touches it: it dies together
+/// with its window, and a cockpit that it stopped would stay for ever.
+#[cfg(unix)]
+fn cooked() -> io::Result<()> {
+    use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+    use rustix::{process::getpgrp, stdio::stdin, termios::tcgetpgrp};
+
+    if tcgetpgrp(stdin()).is_ok_and(|foreground| foreground != getpgrp()) {
+        return Ok(());
+    }
+    // It may take it between these two lines.
+    let mut stops = SigSet::empty();
+    stops.add(Signal::SIGTTOU);
+    let before = stops.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let restored = disable_raw_mode();
+    before.thread_set_mask()?;
+    restored
+}
+
+#[cfg(not(unix))]
+fn cooked() -> io::Result<()> {
+    disable_raw_mode()
 }
 
 /// Takes the screen, draws for ever and panics, on this thread or on another,
