@@ -5,7 +5,7 @@
 //! cargo bench --bench story                        all of it, about four minutes
 //! cargo bench --bench story -- --minutes 10        with ten minutes of demo
 //! cargo bench --bench story -- --only recovery     one room: start, recovery,
-//!                                                  draw, keys or upkeep
+//!                                                  keys or upkeep
 //! cargo bench --bench story -- --json              one object on the last line
 //! ```
 //!

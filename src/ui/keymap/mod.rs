@@ -243,8 +243,7 @@ mod tests {
 
     #[test]
     fn alt_that_means_nothing_is_escape_before_the_key() {
-        let path = "cockpit: {fault_menu: [alt-x]}\n";
-        let bound = user(path).unwrap();
+        let bound = user("cockpit: {fault_menu: [alt-x]}\n").unwrap();
         let alt = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::ALT);
         assert_eq!(bound.keys_of(&LOG, alt('x')), [alt('x')]);
         let both = [press("esc"), press("q")];

@@ -58,9 +58,8 @@ fn spans_width(spans: &[Span<'_>]) -> usize {
 /// The parts that fit on the line, in their order, with separators.
 pub(super) fn pack<'a>(scene: &Scene<'_>, parts: Vec<Part<'a>>, on: Row<'_>) -> Line<'a> {
     let mut fit = Fit::new(&parts, on);
-    if !fit.shrink() {
+    if let Err(last) = fit.shrink() {
         // The last one is cut, not dropped: it is the most important.
-        let last = fit.last;
         let forms = parts.into_iter().nth(last).map(|part| part.forms);
         let shortest = forms.and_then(|mut forms| forms.pop());
         return cut_line(scene, shortest.unwrap_or_default().1, on.width);
@@ -102,8 +101,6 @@ struct Fit<'p, 'a> {
     chosen: Vec<usize>,
     /// What gave way, in order: the part and the form that it had.
     gave: Vec<(usize, usize)>,
-    /// The part that is left when even that one does not fit.
-    last: usize,
 }
 
 impl<'p, 'a> Fit<'p, 'a> {
@@ -113,7 +110,6 @@ impl<'p, 'a> Fit<'p, 'a> {
             on,
             chosen: vec![0; parts.len()],
             gave: Vec::new(),
-            last: 0,
         }
     }
 
@@ -136,24 +132,25 @@ impl<'p, 'a> Fit<'p, 'a> {
         needed
     }
 
-    /// Lets the lightest give way until the rest fits; false when not even the
-    /// last one does.
-    fn shrink(&mut self) -> bool {
+    /// Lets the lightest give way until the rest fits.
+    ///
+    /// # Errors
+    /// The index of the last part, when not even that one fits.
+    fn shrink(&mut self) -> Result<(), usize> {
         while self.needed() > self.on.width {
             let here = |i: &usize| self.chosen[*i] < self.parts[*i].forms.len();
             let shown: Vec<_> = (0..self.parts.len()).filter(here).collect();
             let weight = |i: &usize| self.parts[*i].forms[self.chosen[*i]].0;
             let Some(&lightest) = shown.iter().rev().min_by_key(|i| weight(i)) else {
-                return true;
+                break;
             };
             if shown.len() == 1 && self.chosen[lightest] + 1 == self.parts[lightest].forms.len() {
-                self.last = lightest;
-                return false;
+                return Err(lightest);
             }
             self.gave.push((lightest, self.chosen[lightest]));
             self.chosen[lightest] += 1;
         }
-        true
+        Ok(())
     }
 
     /// Lets what gave way for something longer that gave way later come back,
@@ -208,7 +205,7 @@ mod tests {
             right: 1,
         };
         let mut fit = Fit::new(&parts, on);
-        let fits = fit.shrink();
+        let fits = fit.shrink().is_ok();
         fit.regrow();
         (fits, fit.chosen)
     }
