@@ -58,14 +58,19 @@ impl Bare {
         });
     }
 
-    /// Reads until a screen of this size shows the text. It may have come in
+    /// Reads until a screen of this size shows what is wanted. It may come in
     /// pieces: letters that stood there before are not sent again.
-    pub fn read_until_shown(&mut self, (cols, rows): (u16, u16), text: &str) {
+    pub fn read_until_shown(
+        &mut self,
+        (cols, rows): (u16, u16),
+        what: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) {
         let cells = |count: u16| count.try_into().unwrap();
-        let mut screen = vt100::Parser::new(cells(rows), cells(cols), 0);
-        self.read(text, |bytes| {
-            screen.process(bytes);
-            screen.screen().contents().contains(text)
+        let mut shown = Shown(vt100::Parser::new(cells(rows), cells(cols), 0));
+        self.read(what, |bytes| {
+            shown.0.process(bytes);
+            wanted(&shown.0.screen().contents())
         });
     }
 
@@ -93,6 +98,17 @@ impl Bare {
     /// Closes it, as a window is closed.
     pub fn close(self) -> Child {
         self.demo
+    }
+}
+
+/// A screen that is told of if the test fails.
+struct Shown(vt100::Parser);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the screen:\n{}", self.0.screen().contents());
+        }
     }
 }
 

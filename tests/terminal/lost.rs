@@ -13,7 +13,7 @@ use crate::{
 fn a_terminal_that_ends_without_a_signal_ends_the_cockpit_and_not_the_lab() {
     let sandbox = Sandbox::new();
     let mut terminal = Bare::demo(&sandbox, 120, 36);
-    terminal.read_until_shown((120, 36), "Running");
+    terminal.read_until_shown((120, 36), "its pods", |text| text.contains("Running"));
     let mut cockpit = terminal.close();
 
     let mut code = None;

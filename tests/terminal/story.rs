@@ -134,11 +134,33 @@ fn one_cell_and_none_are_survived_too() {
     terminal.resize(120, 36);
     // Seven times frozen or freed: the picture stands still.
     terminal.send("f");
-    terminal.read_until_shown((120, 36), "Running");
+    terminal.read_until_shown((120, 36), "its pods", |text| text.contains("Running"));
     terminal.send("q");
     terminal.read_until("\u{1b}[?1049l");
     let mut demo = terminal.demo;
     assert!(ended(&mut demo));
+    sandbox.assert_clean();
+}
+
+/// Both are waited for in one place, and neither may hide the other.
+#[test]
+fn a_key_that_comes_with_a_resize_is_heard() {
+    let sandbox = Sandbox::new();
+    let mut terminal = Bare::demo(&sandbox, 80, 24);
+    let title = |text: &str| text.contains("Pods");
+    terminal.read_until_shown((80, 24), "the panes", title);
+    for round in 0..100 {
+        let size = (81 - round % 2, 24);
+        terminal.resize(size.0, size.1);
+        terminal.send("f");
+        let frozen = round % 2 == 0;
+        terminal.read_until_shown(size, "the key's effect", |text| {
+            title(text) && text.contains("FROZEN") == frozen
+        });
+    }
+    terminal.send("q");
+    terminal.read_until("\u{1b}[?1049l");
+    assert!(ended(&mut terminal.demo));
     sandbox.assert_clean();
 }
 
