@@ -22,6 +22,7 @@
 //!   the end of namespaces;
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
 //!   exit codes and signals, logs, commands in containers;
+//! - [`network`]: how the lab itself reaches a port of a pod;
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
 //!
 //! # What is not
@@ -44,6 +45,7 @@ pub mod defaults;
 pub mod kinds;
 pub mod kubelet;
 pub mod lease;
+pub mod network;
 pub mod node;
 pub mod process;
 pub mod recorder;

@@ -4,10 +4,13 @@
 //! Everything else between the two goes through the [store](super::store): the
 //! node watches pods there and writes their status back.
 
+use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A node as the API server sees it.
@@ -33,6 +36,9 @@ pub trait Node: Send + Sync + 'static {
         container: &str,
         request: ExecRequest,
     ) -> BoxFuture<'_, Result<ExecSession, NodeError>>;
+
+    /// Connects to a port of a pod, by the pod's address.
+    fn dial(&self, pod: IpAddr, port: u16) -> BoxFuture<'_, io::Result<TcpStream>>;
 }
 
 /// Why a node could not do what was asked.

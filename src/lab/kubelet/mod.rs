@@ -8,6 +8,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +17,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::kinds::Resource;
+use super::network::Network;
 use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError};
 use super::recorder::Recorder;
 use super::runtime::{self, Isolation, Runtime, RuntimeError};
@@ -92,7 +96,7 @@ pub enum KubeletError {
     Runtime(#[from] RuntimeError),
     /// No block of addresses can be had.
     #[error("no free block of loopback addresses for the pods: {0}")]
-    Addresses(std::io::Error),
+    Addresses(io::Error),
     /// The node object cannot be stored.
     #[error("cannot register the node: {0}")]
     Register(#[from] super::store::StoreError),
@@ -108,6 +112,7 @@ struct Shared {
     addresses: Addresses,
     recorder: Recorder,
     machine: Machine,
+    network: Network,
 }
 
 /// A worker and how to reach it.
@@ -165,6 +170,7 @@ impl Kubelet {
                 backoff: config.backoff,
                 addresses,
                 machine,
+                network: Network::default(),
             }),
             posts: Arc::default(),
             tasks: TaskTracker::new(),
@@ -245,6 +251,10 @@ impl Node for Kubelet {
         let worker = self.worker(pod_uid, container);
         let container = container.to_owned();
         Box::pin(async move { worker?.exec(&container, request).await })
+    }
+
+    fn dial(&self, pod: IpAddr, port: u16) -> BoxFuture<'_, io::Result<TcpStream>> {
+        Box::pin(self.shared.network.connect(pod, port))
     }
 }
 
