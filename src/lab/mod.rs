@@ -20,6 +20,9 @@
 //! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
 //!   sets, the scheduler, garbage collection (background, foreground, orphan),
 //!   the end of namespaces;
+//! - images that are programs: perftest, a shell, a web server, a crasher, a
+//!   memory hog, a log flooder, a slow starter, a pause; any other image waits in
+//!   `ImagePullBackOff`, since nothing is pulled;
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
 //!   exit codes and signals, logs, commands in containers;
 //! - [`network`]: how the lab itself reaches a port of a pod;
@@ -48,6 +51,7 @@ pub mod lease;
 pub mod network;
 pub mod node;
 pub mod process;
+mod programs;
 pub mod recorder;
 pub mod runtime;
 pub mod selector;

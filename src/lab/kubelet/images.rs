@@ -13,7 +13,7 @@ pub(super) struct Image {
 }
 
 /// Every image of the node.
-pub(super) const IMAGES: [Image; 2] = [
+pub(super) const IMAGES: [Image; 8] = [
     Image {
         name: "aks-tui/perftest",
         links: &["Job", "Server", "aks-tui"],
@@ -24,7 +24,22 @@ pub(super) const IMAGES: [Image; 2] = [
         links: &[],
         command: &["sh"],
     },
+    program("aks-tui/web", &["web"]),
+    program("aks-tui/crasher", &["crasher"]),
+    program("aks-tui/hog", &["hog"]),
+    program("aks-tui/flooder", &["flooder"]),
+    program("aks-tui/slow-starter", &["slow-starter"]),
+    program("aks-tui/pause", &["pause"]),
 ];
+
+/// An image with one program of the lab's own, which it runs by itself.
+const fn program(name: &'static str, command: &'static [&'static str]) -> Image {
+    Image {
+        name,
+        links: command,
+        command,
+    }
+}
 
 /// The image of that reference, whatever its registry, tag and digest.
 pub(super) fn find(reference: &str) -> Option<Image> {
@@ -44,8 +59,8 @@ pub(super) fn find(reference: &str) -> Option<Image> {
 pub(super) fn missing(reference: &str) -> String {
     let names: Vec<_> = IMAGES.iter().map(|image| image.name).collect();
     format!(
-        "failed to pull and unpack image {reference:?}: the lab pulls nothing, it has the images {}",
-        names.join(" and ")
+        "failed to pull and unpack image {reference:?}: the lab pulls nothing; its images are {}",
+        names.join(", ")
     )
 }
 
@@ -78,6 +93,7 @@ mod tests {
         ] {
             assert_eq!(find(reference), None, "{reference}");
         }
-        assert!(missing("nginx").contains("aks-tui/perftest"));
+        let why = missing("nginx");
+        assert!(why.contains("aks-tui/perftest, aks-tui/shell"), "{why}");
     }
 }

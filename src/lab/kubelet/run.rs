@@ -154,7 +154,8 @@ impl Worker {
     }
 
     async fn start(&self, index: usize, spec: &ContainerSpec, retry: &mut Backoff) -> Start {
-        let Some(image) = self.pull(index, retry).await else {
+        let never = spec.image_pull_policy.as_deref() == Some("Never");
+        let Some(image) = self.pull(index, never, retry).await else {
             return Start::Ending;
         };
         let name = spec.name.as_str();
@@ -239,7 +240,7 @@ impl Worker {
 
     /// Finds the image, or waits as a node does that cannot pull it; none when
     /// the pod ends.
-    async fn pull(&self, index: usize, retry: &mut Backoff) -> Option<Image> {
+    async fn pull(&self, index: usize, never: bool, retry: &mut Backoff) -> Option<Image> {
         let unit = self.unit(index);
         let (name, reference) = (unit.name.as_str(), unit.image.as_str());
         if let Some(image) = images::find(reference) {
@@ -250,40 +251,68 @@ impl Worker {
             return Some(image);
         }
         loop {
-            let why = images::missing(reference);
-            let event = |kind, reason, text: &str| self.record(Some(name), kind, reason, text);
-            event(
-                Severity::Normal,
-                "Pulling",
-                &format!("Pulling image {reference:?}"),
-            );
-            event(
-                Severity::Warning,
-                "Failed",
-                &format!("Failed to pull image {reference:?}: {why}"),
-            );
-            event(Severity::Warning, "Failed", "Error: ErrImagePull");
-            let wait = |reason: &str, message: String| {
-                self.change(index, |unit| {
-                    unit.state = State::Waiting {
-                        reason: reason.into(),
-                        message,
-                    };
-                });
-            };
-            wait("ErrImagePull", why.clone());
-            event(
-                Severity::Normal,
-                "BackOff",
-                &format!("Back-off pulling image {reference:?}"),
-            );
-            event(Severity::Warning, "Failed", "Error: ImagePullBackOff");
-            let message = format!("Back-off pulling image {reference:?}: ErrImagePull: {why}");
-            wait("ImagePullBackOff", message);
+            if never {
+                self.is_never_pulled(index);
+            } else {
+                self.cannot_pull(index);
+            }
             if !self.pause(retry.after(Duration::ZERO)).await {
                 return None;
             }
         }
+    }
+
+    /// Says of a container that its image is not there, and may not be pulled.
+    fn is_never_pulled(&self, index: usize) {
+        let unit = self.unit(index);
+        let message = format!(
+            "Container image {:?} is not present with pull policy of Never",
+            unit.image
+        );
+        for (reason, text) in [
+            ("ErrImageNeverPull", message.as_str()),
+            ("Failed", "Error: ErrImageNeverPull"),
+        ] {
+            self.record(Some(&unit.name), Severity::Warning, reason, text);
+        }
+        self.waits(index, "ErrImageNeverPull", message);
+    }
+
+    /// Says of a container what a node says that fails to pull its image.
+    fn cannot_pull(&self, index: usize) {
+        let unit = self.unit(index);
+        let (name, reference) = (unit.name.as_str(), unit.image.as_str());
+        let why = images::missing(reference);
+        let event = |kind, reason, text: &str| self.record(Some(name), kind, reason, text);
+        event(
+            Severity::Normal,
+            "Pulling",
+            &format!("Pulling image {reference:?}"),
+        );
+        event(
+            Severity::Warning,
+            "Failed",
+            &format!("Failed to pull image {reference:?}: {why}"),
+        );
+        event(Severity::Warning, "Failed", "Error: ErrImagePull");
+        self.waits(index, "ErrImagePull", why.clone());
+        event(
+            Severity::Normal,
+            "BackOff",
+            &format!("Back-off pulling image {reference:?}"),
+        );
+        event(Severity::Warning, "Failed", "Error: ImagePullBackOff");
+        let message = format!("Back-off pulling image {reference:?}: ErrImagePull: {why}");
+        self.waits(index, "ImagePullBackOff", message);
+    }
+
+    fn waits(&self, index: usize, reason: &str, message: String) {
+        self.change(index, |unit| {
+            unit.state = State::Waiting {
+                reason: reason.into(),
+                message,
+            };
+        });
     }
 
     /// Everything the runtime needs to know.

@@ -29,6 +29,7 @@ use futures::future::join_all;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::programs;
 use crate::sys::{Birth, Session};
 
 mod applets;
@@ -82,6 +83,9 @@ pub fn play_part() -> Option<u8> {
     let called = called.rsplit('/').next()?;
     if applets::NAMES.contains(&called) {
         return Some(applets::main(called, arguments));
+    }
+    if programs::NAMES.contains(&called) {
+        return Some(programs::main(called, arguments));
     }
     match arguments.next()?.as_str() {
         ENTER => Some(init::enter()),
