@@ -55,6 +55,7 @@ mod programs;
 pub mod recorder;
 pub mod runtime;
 pub mod selector;
+pub mod shares;
 pub mod state;
 pub mod store;
 pub mod workload;
