@@ -2,55 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(target_os = "linux")]
 
+#[path = "support/kubectl.rs"]
+mod kubectl;
 #[path = "support/lab.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use support::{Lab, eventually, isolations, required};
-
-/// Whether kubectl is there; says so when it is not.
-fn kubectl_is_here() -> bool {
-    let version = Command::new("kubectl")
-        .args(["version", "--client"])
-        .output();
-    if version.is_ok_and(|it| it.status.success()) {
-        return true;
-    }
-    assert!(!required("kubectl"), "kubectl is required and not there");
-    println!("skipped: there is no kubectl on this machine");
-    false
-}
-
-fn kubectl(lab: &Lab, arguments: &[&str]) -> Command {
-    let mut command = Command::new("kubectl");
-    command
-        .arg("--kubeconfig")
-        .arg(lab.kubeconfig())
-        .args(arguments)
-        .env("HOME", lab.state.parent().unwrap())
-        .stdin(Stdio::null());
-    command
-}
-
-/// What a command printed, its errors and its exit code.
-fn said(lab: &Lab, arguments: &[&str]) -> (String, String, i32) {
-    let output = kubectl(lab, arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        text(output.stdout),
-        text(output.stderr),
-        output.status.code().unwrap(),
-    )
-}
-
-/// What a command that must succeed printed.
-fn ok(lab: &Lab, arguments: &[&str]) -> String {
-    let (out, err, code) = said(lab, arguments);
-    assert_eq!(code, 0, "kubectl {arguments:?}: {err}");
-    out
-}
+use kubectl::{kubectl, kubectl_is_here, ok, said};
+use support::{Lab, eventually, isolations};
 
 /// The first words of the header line.
 fn header(table: &str) -> Vec<String> {

@@ -20,6 +20,10 @@ pub struct Lab {
     /// Listen on this port of 127.0.0.1; 0 takes any free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
+    /// Nodes, each with an equal share of this machine; at most 16
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
     /// Start without perftest
     #[arg(long)]
     empty: bool,
@@ -102,6 +106,7 @@ pub fn run(lab: Lab) -> ExitCode {
             Isolation::Namespaces => runtime::Isolation::Namespaces,
             Isolation::Group => runtime::Isolation::Group,
         }),
+        nodes: usize::from(lab.nodes),
         linger: Duration::from_secs(lab.linger),
         held: lab.own_session,
     };

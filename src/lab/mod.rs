@@ -39,7 +39,7 @@
 //!   (`kubectl explain` knows no fields), HTTP/2, protobuf but for the few
 //!   bodies that kubectl sends in nothing else (*415*);
 //! - affinity, taints, priorities and resource limits are stored and have no
-//!   effect: there is one node;
+//!   effect: a pod goes to the node with the fewest;
 //! - any user but the one token's.
 
 pub mod api;

@@ -35,6 +35,8 @@ pub struct Options {
     pub backoff: BackoffMode,
     /// How pods are shut in; none means the best that the kernel allows.
     pub isolation: Option<Isolation>,
+    /// How many nodes it has.
+    pub nodes: usize,
     /// How long it waits for a cockpit that does not come back.
     pub linger: Duration,
     /// It was started for a cockpit, which holds it from the start.
@@ -106,6 +108,7 @@ async fn serve(
         isolation: options.isolation,
         backoff: options.backoff,
         version: api::VERSION.to_owned(),
+        nodes: options.nodes,
     };
     let kubelet = Arc::new(Kubelet::start(store.clone(), config).await?);
     if let Some(reason) = kubelet.fallback() {
@@ -127,6 +130,7 @@ async fn serve(
         "state": state.path(),
         "isolation": kubelet.isolation().as_str(),
         "backoff": options.backoff.as_str(),
+        "nodes": options.nodes,
         "pid": std::process::id(),
         "run": run,
     });

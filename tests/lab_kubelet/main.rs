@@ -74,6 +74,7 @@ impl Bed {
             isolation: Some(isolation),
             backoff,
             version: "v1.33.0".into(),
+            nodes: 1,
         };
         match Kubelet::start(store.clone(), config).await {
             Ok(kubelet) => Some(Self {

@@ -56,6 +56,10 @@ pub struct LabArgs {
     #[arg(long, default_value_t = 600)]
     pub linger: u64,
 
+    /// Nodes of the lab, each with an equal share of this machine; at most 16
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub nodes: u8,
+
     // A round every second or two: its mark is soon on the curve, and a run that
     // is asked to end does.
     /// Payload bytes of a round; suffixes KiB, MiB, GiB
@@ -152,6 +156,7 @@ impl Lab {
             .arg(kubeconfig(dir))
             .args(["--backoff", &args.backoff])
             .args(["--linger", &args.linger.to_string()])
+            .args(["--nodes", &args.nodes.to_string()])
             .env(RUN_VARIABLE, run)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,14 +1,17 @@
 //! The scheduler: gives each pod to a node.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
+use super::owned;
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
 use crate::lab::store::{Key, Store, StoreError, timestamp};
 
-/// Gives a pod that has no node to the first that takes it.
+/// Gives a pod that has no node to the one with the fewest pods among those that
+/// take it.
 pub fn schedule(store: &Store, key: &Key, pod: &Value) {
     let placed = pod["spec"]["nodeName"]
         .as_str()
@@ -18,7 +21,18 @@ pub fn schedule(store: &Store, key: &Key, pod: &Value) {
     }
     let recorder = Recorder::new(store.clone(), "default-scheduler", None);
     let nodes = store.list(Resource::Nodes, None).items;
-    let chosen = nodes.iter().find(|node| takes(node, pod));
+    let pods = store.list(Resource::Pods, None).items;
+    let load = |node: &Value| {
+        let here = |pod: &&Arc<Value>| pod["spec"]["nodeName"] == node["metadata"]["name"];
+        pods.iter()
+            .filter(here)
+            .filter(|it| owned::is_active(it))
+            .count()
+    };
+    let chosen = nodes
+        .iter()
+        .filter(|node| takes(node, pod))
+        .min_by_key(|node| load(node));
     let Some(name) = chosen.and_then(|node| node["metadata"]["name"].as_str()) else {
         let why = format!(
             "0/{} nodes are available: {}",
@@ -72,7 +86,7 @@ fn has_labels(node: &Value, pod: &Value) -> bool {
         .all(|(key, value)| node["metadata"]["labels"].get(key) == Some(value))
 }
 
-fn reasons(nodes: &[std::sync::Arc<Value>], pod: &Value) -> String {
+fn reasons(nodes: &[Arc<Value>], pod: &Value) -> String {
     let count = |fails: &dyn Fn(&Value) -> bool, why: &str| {
         let failing = nodes.iter().filter(|node| fails(node)).count();
         (failing > 0).then(|| format!("{failing} {why}"))

@@ -23,8 +23,9 @@ const CLAIM: u16 = 10250;
 /// How many random blocks are tried.
 const TRIES: usize = 64;
 
-/// First and last address of a block for pods; the first of all is the node's.
-const PLACES: std::ops::RangeInclusive<u8> = 2..=250;
+/// First and last address of a block for pods. The one before is the first
+/// node's, those behind are the other nodes'.
+const PLACES: std::ops::RangeInclusive<u8> = 2..=239;
 
 /// Where a pod lives: a group of replicas, and which of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,9 +102,12 @@ impl Addresses {
         Err(last.unwrap_or_else(|| io::Error::other("no block was tried")))
     }
 
-    /// Address of the node.
-    pub fn node(&self) -> Ipv4Addr {
-        self.address(1)
+    /// Address of a node, by its number from 0.
+    pub fn node(&self, index: usize) -> Ipv4Addr {
+        match u8::try_from(index) {
+            Ok(index @ 1..) => self.address(PLACES.end().saturating_add(index)),
+            _ => self.address(1),
+        }
     }
 
     fn address(&self, last: u8) -> Ipv4Addr {
@@ -265,10 +269,10 @@ mod tests {
         let client = first.of(&place("default/client", 0)).unwrap();
         assert_ne!(server, client);
         assert_eq!(first.of(&place("default/server", 0)), Some(server));
-        let node = first.node();
+        let node = first.node(0);
         drop(first);
         let second = Addresses::open(file).unwrap();
-        assert_eq!(second.node(), node);
+        assert_eq!(second.node(0), node);
         assert_eq!(second.of(&place("default/client", 0)), Some(client));
         assert_eq!(second.of(&place("default/server", 0)), Some(server));
         let replica = second.of(&place("default/server", 1)).unwrap().to_string();
@@ -286,7 +290,7 @@ mod tests {
         let copy = directory.path().join("b");
         fs::copy(file, &copy).unwrap();
         let second = Addresses::open(copy).unwrap();
-        assert_ne!(first.node(), second.node());
+        assert_ne!(first.node(0), second.node(0));
     }
 
     #[test]

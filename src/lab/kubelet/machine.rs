@@ -1,13 +1,13 @@
-//! The node object: what the imagined machine is made of, and how it feels.
+//! A node object: what the imagined machine is made of, and how it feels.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::NODE;
 use super::images::IMAGES;
 use crate::lab::kinds::Resource;
+use crate::lab::recorder::Recorder;
 use crate::lab::runtime::boot;
 use crate::lab::store::{Key, Store, StoreError, micro_timestamp, timestamp};
 
@@ -24,12 +24,20 @@ const PODS: u32 = 110;
 /// Namespace of the leases that nodes renew.
 const LEASES: &str = "kube-node-lease";
 
+/// How many zones the nodes are spread over, as in most regions.
+const ZONES: usize = 3;
+
+/// The region that the lab calls its own.
+const REGION: &str = "lab";
+
 /// How long a node's lease holds, in seconds; the real default.
 const LEASE_SECONDS: u32 = 40;
 
-/// The node's own account of itself.
+/// A node's own account of itself.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
+    /// Name of the node.
+    pub name: String,
     /// Its address.
     pub address: String,
     /// Version of Kubernetes that the lab speaks.
@@ -37,14 +45,20 @@ pub(super) struct Machine {
     /// Annotations that tell clients how this lab works.
     pub annotations: Vec<(&'static str, String)>,
     /// Directory whose disk it lives on.
-    pub state: std::path::PathBuf,
+    pub state: PathBuf,
+    /// Its number among the nodes, from 0.
+    pub index: usize,
+    /// How many nodes share this machine.
+    pub count: usize,
+    /// Records events in its kubelet's name.
+    pub recorder: Recorder,
 }
 
 impl Machine {
     /// Puts the node object into the store, or renews the one that is there.
     pub fn register(&self, store: &Store) -> Result<(), StoreError> {
-        let key = Key::new(Resource::Nodes, "", NODE);
-        let mut fresh = json!({"metadata": {"name": NODE}, "spec": {}});
+        let key = Key::new(Resource::Nodes, "", &self.name);
+        let mut fresh = json!({"metadata": {"name": self.name}, "spec": {}});
         self.describe(&mut fresh);
         match store.create(Resource::Nodes, fresh) {
             Err(StoreError::AlreadyExists(_)) => {
@@ -60,7 +74,7 @@ impl Machine {
 
     /// Renews the node's status; cheap when nothing has changed but the time.
     pub fn beat(&self, store: &Store) -> Result<(), StoreError> {
-        let key = Key::new(Resource::Nodes, "", NODE);
+        let key = Key::new(Resource::Nodes, "", &self.name);
         store.update_with(&key, |node| {
             node["status"]["conditions"] = self.conditions(node);
             Ok::<(), StoreError>(())
@@ -69,8 +83,8 @@ impl Machine {
     }
 
     /// Renews the node's lease, which tells that it is alive at less cost.
-    pub fn renew(store: &Store) -> Result<(), StoreError> {
-        let key = Key::new(Resource::Leases, LEASES, NODE);
+    pub fn renew(&self, store: &Store) -> Result<(), StoreError> {
+        let key = Key::new(Resource::Leases, LEASES, &self.name);
         let now = micro_timestamp(Timestamp::now());
         let renewed = store.update_with(&key, |lease| {
             lease["spec"]["renewTime"] = json!(now);
@@ -78,9 +92,9 @@ impl Machine {
         });
         if matches!(renewed, Err(StoreError::NotFound(_))) {
             let lease = json!({
-                "metadata": {"name": NODE, "namespace": LEASES},
+                "metadata": {"name": self.name, "namespace": LEASES},
                 "spec": {
-                    "holderIdentity": NODE,
+                    "holderIdentity": self.name,
                     "leaseDurationSeconds": LEASE_SECONDS,
                     "renewTime": now,
                 },
@@ -92,19 +106,13 @@ impl Machine {
 
     fn describe(&self, node: &mut Value) {
         let architecture = architecture();
-        for (name, value) in [
-            ("kubernetes.io/hostname", NODE),
-            ("kubernetes.io/os", "linux"),
-            ("kubernetes.io/arch", architecture),
-            ("beta.kubernetes.io/os", "linux"),
-            ("beta.kubernetes.io/arch", architecture),
-        ] {
+        for (name, value) in self.labels(architecture) {
             node["metadata"]["labels"][name] = json!(value);
         }
         for (name, value) in &self.annotations {
             node["metadata"]["annotations"][*name] = json!(value);
         }
-        node["spec"]["providerID"] = json!(format!("lab://{NODE}"));
+        node["spec"]["providerID"] = json!(format!("lab://{}", self.name));
         let resources = self.resources();
         let conditions = self.conditions(node);
         node["status"] = json!({
@@ -113,10 +121,10 @@ impl Machine {
             "conditions": conditions,
             "addresses": [
                 {"type": "InternalIP", "address": self.address},
-                {"type": "Hostname", "address": NODE},
+                {"type": "Hostname", "address": self.name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
-            "nodeInfo": node_info(architecture, &self.version),
+            "nodeInfo": self.info(architecture),
             "images": IMAGES.map(|image| json!({
                 "names": [format!("{}:latest", image.name)],
                 "sizeBytes": 0,
@@ -124,16 +132,69 @@ impl Machine {
         });
     }
 
-    fn resources(&self) -> Value {
+    /// What clients of a cloud's nodes look for, in this machine's terms.
+    fn labels(&self, architecture: &str) -> Vec<(&'static str, String)> {
+        let zone = format!("{REGION}-{}", self.index % ZONES + 1);
+        let size = format!("lab-{}m", self.millicores());
+        [
+            ("kubernetes.io/hostname", self.name.as_str()),
+            ("kubernetes.io/os", "linux"),
+            ("kubernetes.io/arch", architecture),
+            ("beta.kubernetes.io/os", "linux"),
+            ("beta.kubernetes.io/arch", architecture),
+            ("node.kubernetes.io/instance-type", &size),
+            ("beta.kubernetes.io/instance-type", &size),
+            ("topology.kubernetes.io/region", REGION),
+            ("topology.kubernetes.io/zone", &zone),
+            ("failure-domain.beta.kubernetes.io/region", REGION),
+            ("failure-domain.beta.kubernetes.io/zone", &zone),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+        .to_vec()
+    }
+
+    /// Its share of the machine's processors, in thousandths.
+    fn millicores(&self) -> usize {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let memory = memory("MemTotal:").unwrap_or(0);
+        cpus * 1000 / self.count
+    }
+
+    /// Its share of the machine: together the nodes promise no more than there
+    /// is. The disk is one for all.
+    fn resources(&self) -> Value {
+        let memory = memory("MemTotal:").unwrap_or(0) / self.count as u64;
         let disk = rustix::fs::statvfs(&self.state)
             .map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
         json!({
-            "cpu": cpus.to_string(),
+            "cpu": cores(self.millicores()),
             "memory": format!("{}Ki", memory / 1024),
             "ephemeral-storage": format!("{}Ki", disk / 1024),
             "pods": PODS.to_string(),
+        })
+    }
+
+    fn info(&self, architecture: &str) -> Value {
+        let kernel = rustix::system::uname();
+        let read = |path: &str| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.trim().to_owned()
+        };
+        let machine = read("/etc/machine-id");
+        // Every node is a machine of its own to its clients.
+        let machine = u128::from_str_radix(&machine, 16).map_or(machine, |id| {
+            format!("{:032x}", id.wrapping_add(self.index as u128))
+        });
+        json!({
+            "architecture": architecture,
+            "operatingSystem": "linux",
+            "kernelVersion": kernel.release().to_string_lossy(),
+            "osImage": os_image(&read("/etc/os-release")),
+            "bootID": boot(),
+            "machineID": machine,
+            "systemUUID": machine,
+            "containerRuntimeVersion": concat!("lab://", env!("CARGO_PKG_VERSION")),
+            "kubeletVersion": self.version,
+            "kubeProxyVersion": "",
         })
     }
 
@@ -205,24 +266,13 @@ fn condition(node: &Value, kind: &str, holds: bool, reason: &str, message: &str)
     })
 }
 
-fn node_info(architecture: &str, version: &str) -> Value {
-    let kernel = rustix::system::uname();
-    let read = |path: &str| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.trim().to_owned()
-    };
-    json!({
-        "architecture": architecture,
-        "operatingSystem": "linux",
-        "kernelVersion": kernel.release().to_string_lossy(),
-        "osImage": os_image(&read("/etc/os-release")),
-        "bootID": boot(),
-        "machineID": read("/etc/machine-id"),
-        "systemUUID": read("/etc/machine-id"),
-        "containerRuntimeVersion": concat!("lab://", env!("CARGO_PKG_VERSION")),
-        "kubeletVersion": version,
-        "kubeProxyVersion": "",
-    })
+/// A number of processors as Kubernetes writes it: whole ones without a suffix.
+fn cores(millicores: usize) -> String {
+    if millicores.is_multiple_of(1000) {
+        (millicores / 1000).to_string()
+    } else {
+        format!("{millicores}m")
+    }
 }
 
 fn os_image(release: &str) -> &str {
@@ -253,18 +303,27 @@ fn memory(line: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_node_describes_the_machine_and_keeps_what_others_wrote() {
-        let state = tempfile::tempdir().unwrap();
-        let machine = Machine {
+    fn machine(state: &Path, store: &Store, index: usize, count: usize) -> Machine {
+        let name = format!("lab-node-{index}");
+        Machine {
+            recorder: Recorder::new(store.clone(), "kubelet", Some(name.clone())),
+            name,
             address: "127.1.1.1".into(),
             version: "v1".into(),
             annotations: vec![("lab.aks-tui.dev/isolation", "group".into())],
-            state: state.path().into(),
-        };
+            state: state.into(),
+            index,
+            count,
+        }
+    }
+
+    #[test]
+    fn the_node_describes_the_machine_and_keeps_what_others_wrote() {
+        let state = tempfile::tempdir().unwrap();
         let store = Store::new(0);
+        let machine = machine(state.path(), &store, 0, 1);
         machine.register(&store).unwrap();
-        let key = Key::new(Resource::Nodes, "", NODE);
+        let key = Key::new(Resource::Nodes, "", &machine.name);
         store
             .update_with::<StoreError>(&key, |node| {
                 node["spec"]["unschedulable"] = json!(true);
@@ -287,12 +346,47 @@ mod tests {
         );
         let memory = node["status"]["capacity"]["memory"].as_str().unwrap();
         assert!(memory.trim_end_matches("Ki").parse::<u64>().unwrap() > 1000);
-        Machine::renew(&store).unwrap();
-        Machine::renew(&store).unwrap();
+        machine.renew(&store).unwrap();
+        machine.renew(&store).unwrap();
         let lease = store
-            .get(&Key::new(Resource::Leases, LEASES, NODE))
+            .get(&Key::new(Resource::Leases, LEASES, &machine.name))
             .unwrap();
-        assert_eq!(lease["spec"]["holderIdentity"], NODE);
+        assert_eq!(lease["spec"]["holderIdentity"], "lab-node-0");
+    }
+
+    #[test]
+    fn nodes_share_the_machine_and_stand_in_zones() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(0);
+        for index in 0..4 {
+            let machine = machine(state.path(), &store, index, 4);
+            machine.register(&store).unwrap();
+        }
+        let nodes = store.list(Resource::Nodes, None).items;
+        let zones: Vec<_> = nodes
+            .iter()
+            .map(|node| &node["metadata"]["labels"]["topology.kubernetes.io/zone"])
+            .collect();
+        assert_eq!(zones, ["lab-1", "lab-2", "lab-3", "lab-1"]);
+        let total: u64 = nodes
+            .iter()
+            .map(|node| {
+                let memory = node["status"]["allocatable"]["memory"].as_str().unwrap();
+                memory.trim_end_matches("Ki").parse::<u64>().unwrap() * 1024
+            })
+            .sum();
+        assert!(total <= memory("MemTotal:").unwrap(), "{total}");
+        let ids: std::collections::BTreeSet<_> = nodes
+            .iter()
+            .map(|node| node["status"]["nodeInfo"]["machineID"].to_string())
+            .collect();
+        assert_eq!(ids.len(), 4);
+    }
+
+    #[test]
+    fn processors_are_counted_in_whole_ones_where_they_are() {
+        assert_eq!(cores(4000), "4");
+        assert_eq!(cores(666), "666m");
     }
 
     #[test]

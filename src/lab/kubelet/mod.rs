@@ -1,5 +1,10 @@
-//! The node of the lab: it watches the pods in the store, runs their containers
-//! as processes, and writes down what happens to them.
+//! The nodes of the lab: they watch the pods in the store, run their containers
+//! as processes, and write down what happens to them.
+//!
+//! There are as many as were asked for, on one machine: each has a name, an
+//! address, a lease and an equal share of the machine's size of its own. What
+//! `hostPath` shows is one disk for all of them, as a file share would be, so
+//! that a pod finds its files on whichever node it comes back.
 //!
 //! Everything is driven by changes: a pod that is created runs some
 //! milliseconds later, a process that is killed runs again as soon as the last
@@ -45,16 +50,19 @@ use addresses::{Addresses, Place};
 use machine::Machine;
 use pod::{Desired, Worker};
 
-/// Name of the only node.
+/// Name of the first node.
 pub const NODE: &str = "lab-node-0";
 
-/// Annotation of the node: how pods are isolated.
+/// How many nodes there can be.
+pub const MOST_NODES: usize = 16;
+
+/// Annotation of a node: how pods are isolated.
 pub const ISOLATION_ANNOTATION: &str = "lab.aks-tui.dev/isolation";
 
-/// Annotation of the node: the back-off schedule.
+/// Annotation of a node: the back-off schedule.
 pub const BACKOFF_ANNOTATION: &str = "lab.aks-tui.dev/backoff";
 
-/// Annotation of the node: the run that this lab is.
+/// Annotation of a node: the run that this lab is.
 pub const RUN_ANNOTATION: &str = "lab.aks-tui.dev/run";
 
 /// Annotation of a pod, with a container's name behind it: the pid of the
@@ -84,8 +92,10 @@ pub struct Config {
     pub isolation: Option<Isolation>,
     /// How restarts are delayed.
     pub backoff: BackoffMode,
-    /// Version of Kubernetes that the lab speaks, for the node object.
+    /// Version of Kubernetes that the lab speaks, for the node objects.
     pub version: String,
+    /// How many nodes there are, from 1 to [`MOST_NODES`].
+    pub nodes: usize,
 }
 
 /// Why there is no kubelet.
@@ -97,7 +107,7 @@ pub enum KubeletError {
     /// No block of addresses can be had.
     #[error("no free block of loopback addresses for the pods: {0}")]
     Addresses(io::Error),
-    /// The node object cannot be stored.
+    /// A node object cannot be stored.
     #[error("cannot register the node: {0}")]
     Register(#[from] super::store::StoreError),
 }
@@ -110,8 +120,7 @@ struct Shared {
     state: PathBuf,
     backoff: BackoffMode,
     addresses: Addresses,
-    recorder: Recorder,
-    machine: Machine,
+    machines: Vec<Arc<Machine>>,
     network: Network,
 }
 
@@ -124,7 +133,7 @@ struct Post {
 
 type Posts = Mutex<HashMap<String, Post>>;
 
-/// The node. It runs until it is stopped.
+/// The nodes. They run until they are stopped.
 #[derive(Debug)]
 pub struct Kubelet {
     shared: Arc<Shared>,
@@ -135,7 +144,7 @@ pub struct Kubelet {
 
 impl Kubelet {
     /// Takes the state directory, ends what a dead lab left in it, registers
-    /// the node and begins to run the store's pods.
+    /// the nodes and begins to run the store's pods.
     ///
     /// # Errors
     /// See [`KubeletError`].
@@ -149,27 +158,37 @@ impl Kubelet {
         .await?;
         let addresses = Addresses::open(config.state.join("addresses.json"));
         let addresses = addresses.map_err(KubeletError::Addresses)?;
-        let machine = Machine {
-            address: addresses.node().to_string(),
-            version: config.version,
-            annotations: vec![
-                (ISOLATION_ANNOTATION, runtime.isolation().to_string()),
-                (BACKOFF_ANNOTATION, config.backoff.as_str().to_owned()),
-                (RUN_ANNOTATION, config.run),
-            ],
-            state: config.state.clone(),
-        };
-        machine.register(&store)?;
+        let annotations = vec![
+            (ISOLATION_ANNOTATION, runtime.isolation().to_string()),
+            (BACKOFF_ANNOTATION, config.backoff.as_str().to_owned()),
+            (RUN_ANNOTATION, config.run),
+        ];
+        let count = config.nodes.clamp(1, MOST_NODES);
+        let mut machines = Vec::new();
+        for index in 0..count {
+            let name = format!("lab-node-{index}");
+            let machine = Machine {
+                recorder: Recorder::new(store.clone(), "kubelet", Some(name.clone())),
+                name,
+                address: addresses.node(index).to_string(),
+                version: config.version.clone(),
+                annotations: annotations.clone(),
+                state: config.state.clone(),
+                index,
+                count,
+            };
+            machine.register(&store)?;
+            machines.push(Arc::new(machine));
+        }
         sweep(&store, &config.state.join("pods"));
         let kubelet = Self {
             shared: Arc::new(Shared {
-                recorder: Recorder::new(store.clone(), "kubelet", Some(NODE.to_owned())),
                 store,
                 runtime,
                 state: config.state,
                 backoff: config.backoff,
                 addresses,
-                machine,
+                machines,
                 network: Network::default(),
             }),
             posts: Arc::default(),
@@ -188,10 +207,13 @@ impl Kubelet {
                 .clone()
                 .run_until_cancelled_owned(follower.follow()),
         );
-        let shared = Arc::clone(&kubelet.shared);
-        kubelet
-            .tasks
-            .spawn(stopping.run_until_cancelled_owned(beat(shared)));
+        for machine in &kubelet.shared.machines {
+            let beat = beat(kubelet.shared.store.clone(), Arc::clone(machine));
+            let stopping = kubelet.stopping.clone();
+            kubelet
+                .tasks
+                .spawn(stopping.run_until_cancelled_owned(beat));
+        }
         Ok(kubelet)
     }
 
@@ -273,17 +295,17 @@ fn lock(posts: &Posts) -> MutexGuard<'_, HashMap<String, Post>> {
     posts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells the cluster, for ever, that the node is alive.
-async fn beat(shared: Arc<Shared>) {
+/// Tells the cluster, for ever, that a node is alive.
+async fn beat(store: Store, machine: Arc<Machine>) {
     let mut every = tokio::time::interval(LEASE_EVERY);
     for count in 0_u32.. {
         every.tick().await;
-        let mut beaten = Machine::renew(&shared.store);
+        let mut beaten = machine.renew(&store);
         if count % LEASES_PER_STATUS == LEASES_PER_STATUS - 1 {
-            beaten = beaten.and_then(|()| shared.machine.beat(&shared.store));
+            beaten = beaten.and_then(|()| machine.beat(&store));
         }
         if let Err(error) = beaten {
-            tracing::warn!("the node cannot tell that it is alive: {error}");
+            tracing::warn!("{} cannot tell that it is alive: {error}", machine.name);
         }
     }
 }
@@ -354,13 +376,14 @@ impl Follower {
     }
 
     fn pod(&self, pod: &Arc<Value>) {
-        // Whatever is not bound here is the scheduler's or another node's.
-        if pod["spec"]["nodeName"] == NODE {
-            self.run(pod);
+        // Whatever is not bound here is the scheduler's, or a node's that
+        // somebody else has made.
+        if let Some(machine) = self.shared.machine(&pod["spec"]["nodeName"]) {
+            self.run(machine, pod);
         }
     }
 
-    fn run(&self, pod: &Value) {
+    fn run(&self, machine: &Arc<Machine>, pod: &Value) {
         let desired = if pod["metadata"]["deletionTimestamp"].is_null() {
             Desired::Run
         } else {
@@ -392,7 +415,8 @@ impl Follower {
         let place = self.shared.addresses.settle(uid, &group, address);
         let (sender, receiver) = watch::channel(desired);
         let shared = Arc::clone(&self.shared);
-        let worker = Arc::new(Worker::new(shared, parsed, place, receiver));
+        let machine = Arc::clone(machine);
+        let worker = Arc::new(Worker::new(shared, machine, parsed, place, receiver));
         let post = Post {
             worker: Arc::clone(&worker),
             desired: sender,
@@ -418,6 +442,13 @@ fn uid(object: &Value) -> &str {
 }
 
 impl Shared {
+    /// The machine of a name.
+    fn machine(&self, name: &Value) -> Option<&Arc<Machine>> {
+        self.machines
+            .iter()
+            .find(|machine| name == machine.name.as_str())
+    }
+
     /// The replicas that a pod is one of: its deployment's, its owner's, or
     /// itself alone.
     fn group(&self, pod: &Pod) -> String {

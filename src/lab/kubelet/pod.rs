@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::addresses::Place;
+use super::machine::Machine;
 use super::status::{self, Ended, Facts, State, Unit};
 use crate::lab::kinds::Resource;
 use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
@@ -83,6 +84,8 @@ impl Subject {
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
+    /// The node that it runs on.
+    pub(super) machine: Arc<Machine>,
     pub(super) pod: Pod,
     pub(super) subject: Subject,
     key: Key,
@@ -95,9 +98,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// A worker for a pod that is bound to the node and has settled at `place`.
+    /// A worker for a pod that is bound to `machine` and has settled at `place`.
     pub fn new(
         shared: Arc<Shared>,
+        machine: Arc<Machine>,
         pod: Pod,
         place: Place,
         desired: watch::Receiver<Desired>,
@@ -119,6 +123,7 @@ impl Worker {
             executions: Mutex::new(executions),
             subject,
             pod,
+            machine,
             shared,
         }
     }
@@ -274,7 +279,9 @@ impl Worker {
             message,
             part: &part.unwrap_or_default(),
         };
-        self.shared.recorder.record(&self.subject.reference(), note);
+        self.machine
+            .recorder
+            .record(&self.subject.reference(), note);
     }
 
     /// Writes the pod's status to the store, unless the cluster has it no more.
@@ -309,7 +316,7 @@ impl Worker {
             units,
             restart_policy: policy.unwrap_or("Always"),
             pod_ip: self.address.get().cloned(),
-            host_ip: self.shared.machine.address.clone(),
+            host_ip: self.machine.address.clone(),
             started: self.started,
             now: Timestamp::now(),
             before: &before,

@@ -324,7 +324,7 @@ impl Worker {
     ) -> Result<runtime::ContainerSpec, Obstacle> {
         let around = Surroundings {
             pod_ip: self.address().to_owned(),
-            host_ip: self.shared.machine.address.clone(),
+            host_ip: self.machine.address.clone(),
             services: self.shared.services(&self.subject.namespace),
         };
         let mut env =
