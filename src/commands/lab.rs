@@ -3,7 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+#[cfg(target_os = "linux")]
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+
+#[cfg(target_os = "linux")]
+use crate::lab::scenario::Scenario;
 
 /// A small Kubernetes on this machine, with real processes for pods.
 ///
@@ -27,6 +32,10 @@ pub struct Lab {
     /// Start without perftest
     #[arg(long)]
     empty: bool,
+    /// Stage a situation to practise on, beside perftest unless --empty
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "NAME", value_parser = scenario())]
+    scenario: Option<Scenario>,
     /// Payload bytes of a round of perftest; suffixes KiB, MiB, GiB [default: 1GiB]
     #[arg(long, value_name = "BYTES")]
     bytes_per_round: Option<String>,
@@ -60,6 +69,16 @@ enum Isolation {
     Group,
 }
 
+/// Reads the name of a scenario; `--help` says what each is.
+#[cfg(target_os = "linux")]
+fn scenario() -> impl TypedValueParser<Value = Scenario> {
+    let known = Scenario::ALL.map(|it| PossibleValue::new(it.name()).help(it.about()));
+    PossibleValuesParser::new(known).try_map(|name| {
+        let mut all = Scenario::ALL.into_iter();
+        all.find(|it| it.name() == name).ok_or("no such scenario")
+    })
+}
+
 /// Runs the lab until it is told to stop.
 #[cfg(not(target_os = "linux"))]
 pub fn run(_lab: Lab) -> ExitCode {
@@ -90,6 +109,7 @@ pub fn run(lab: Lab) -> ExitCode {
         kubeconfig: lab.kubeconfig,
         port: lab.port,
         empty: lab.empty,
+        scenario: lab.scenario,
         client_arguments: [
             ("--bytes-per-round", lab.bytes_per_round),
             ("--rate", lab.rate),

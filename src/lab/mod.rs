@@ -26,6 +26,8 @@
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
 //!   exit codes and signals, logs, commands in containers;
 //! - [`network`]: how the lab itself reaches a port of a pod;
+//! - [`scenario`]: situations to practise on, among them a crowd of 10,000
+//!   simulated pods;
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
 //!
 //! # What is not
@@ -54,6 +56,7 @@ pub mod process;
 mod programs;
 pub mod recorder;
 pub mod runtime;
+pub mod scenario;
 pub mod selector;
 pub mod shares;
 pub mod state;

@@ -15,6 +15,7 @@ use super::controllers;
 use super::kubelet::{BackoffMode, Config, Kubelet, KubeletError};
 use super::lease;
 use super::runtime::{Isolation, RUN_ENV};
+use super::scenario::Scenario;
 use super::state::{State, StateError};
 use super::workload::{self, ManifestError};
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub port: u16,
     /// Without the workload.
     pub empty: bool,
+    /// The situation it is in from the start.
+    pub scenario: Option<Scenario>,
     /// What is added to the command line of the workload's client.
     pub client_arguments: Vec<String>,
     /// How restarts are delayed.
@@ -97,6 +100,9 @@ async fn serve(
     if !options.empty && !known {
         workload::deploy(&store, &options.client_arguments)?;
     }
+    if let Some(scenario) = options.scenario.filter(|_| !known) {
+        scenario.deploy(&store)?;
+    }
     let identity = Identity::generate()?;
     let token = token()?;
     let executable =
@@ -135,6 +141,9 @@ async fn serve(
         "run": run,
     });
     let mut work = tokio::spawn(controllers::run(store.clone(), stop.clone()));
+    if let Some(scenario) = options.scenario {
+        tokio::spawn(scenario.keep(store.clone(), stop.clone()));
+    }
     if let Err(error) = state.write_ready(&about) {
         eprintln!("aks-tui lab: {error}");
     }

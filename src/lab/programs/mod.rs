@@ -6,11 +6,12 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Args, Parser};
 
 mod web;
 
@@ -28,9 +29,8 @@ const TICK: Duration = Duration::from_millis(10);
 enum Program {
     /// Answer HTTP: the pod's name on /, 200 on /healthz and /readyz
     Web {
-        /// Port to listen on, on all addresses
-        #[arg(long, env = "PORT", default_value_t = 8080)]
-        port: u16,
+        #[command(flatten)]
+        listen: Listen,
     },
     /// Work for a while, then end with an exit code
     Crasher {
@@ -70,15 +70,25 @@ enum Program {
         /// Seconds before it is ready
         #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "20")]
         after: Duration,
-        /// Port to listen on, on all addresses
-        #[arg(long, env = "PORT", default_value_t = 8080)]
-        port: u16,
+        #[command(flatten)]
+        listen: Listen,
         /// File that it makes when it is ready
         #[arg(long, value_name = "PATH", default_value = "/tmp/ready")]
         file: PathBuf,
     },
     /// Do nothing until it is told to end
     Pause,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, Args)]
+struct Listen {
+    /// Address to listen on; a pod without a network of its own names its own
+    #[arg(long, env = "POD_IP", default_value_t = Ipv4Addr::UNSPECIFIED)]
+    address: Ipv4Addr,
+    /// Port to listen on
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    port: u16,
 }
 
 /// Plays the program of that name. Gives the exit code.
@@ -103,8 +113,12 @@ pub(super) fn main(name: &str, arguments: impl Iterator<Item = String>) -> u8 {
 
 fn run(program: Program) -> io::Result<u8> {
     match program {
-        Program::Web { port } => web::serve(port, Instant::now(), || ()),
-        Program::SlowStarter { after, port, file } => {
+        Program::Web { listen } => web::serve(listen, Instant::now(), || ()),
+        Program::SlowStarter {
+            after,
+            listen,
+            file,
+        } => {
             // A container that starts again begins with a new root, but its
             // volumes may remember.
             if let Err(error) = fs::remove_file(&file)
@@ -113,7 +127,7 @@ fn run(program: Program) -> io::Result<u8> {
                 return Err(error);
             }
             say(&format!("ready in {} s", after.as_secs_f64()))?;
-            web::serve(port, Instant::now() + after, move || {
+            web::serve(listen, Instant::now() + after, move || {
                 if let Err(error) = fs::write(&file, "") {
                     eprintln!("slow-starter: cannot make {}: {error}", file.display());
                 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,15 +12,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use super::Listen;
+
 /// Serves until it is killed. Before `ready` every path answers *503*; then
 /// `when_ready` is called, once.
-pub(super) fn serve(port: u16, ready: Instant, when_ready: impl FnOnce()) -> io::Result<u8> {
+pub(super) fn serve(listen: Listen, ready: Instant, when_ready: impl FnOnce()) -> io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-        super::say(&format!("listening on port {port}"))?;
+        let listener = TcpListener::bind((listen.address, listen.port)).await?;
+        super::say(&format!("listening on port {}", listen.port))?;
         tokio::join!(accept(&listener, ready), async {
             tokio::time::sleep_until(ready.into()).await;
             when_ready();
