@@ -78,7 +78,7 @@ fn everyday_verbs_print_what_they_print_on_a_cluster() {
     assert_eq!(row.split_whitespace().nth(2), Some("Running"), "{row}");
     assert!(ok(&lab, &["version"]).contains("Server Version: v1.33"));
     assert_eq!(ok(&lab, &["auth", "can-i", "delete", "pods"]).trim(), "yes");
-    let (no, _, code) = said(&lab, &["auth", "can-i", "create", "services"]);
+    let (no, _, code) = said(&lab, &["auth", "can-i", "create", "daemonsets.apps"]);
     assert!(no.starts_with("no") && code == 1, "{no}");
     let described = ok(&lab, &["describe", "pod", &pod]);
     for part in [
@@ -89,7 +89,7 @@ fn everyday_verbs_print_what_they_print_on_a_cluster() {
         assert!(described.contains(part), "{part} in {described}");
     }
     assert!(ok(&lab, &["get", "all"]).contains("deployment.apps/generated-perftestserver"));
-    let (_, error, code) = said(&lab, &["get", "services"]);
+    let (_, error, code) = said(&lab, &["get", "daemonsets"]);
     assert!(
         error.contains("doesn't have a resource type") && code == 1,
         "{error}"

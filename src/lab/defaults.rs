@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::kinds::Resource;
 
+mod objects;
+
 /// Fills in what a new or replaced object leaves out.
 pub fn fill(resource: Resource, object: &mut Value) {
     match resource {
@@ -31,7 +33,22 @@ pub fn fill(resource: Resource, object: &mut Value) {
             set(&mut object["spec"], "finalizers", json!(["kubernetes"]));
             set(&mut object["status"], "phase", json!("Active"));
         }
-        Resource::Nodes | Resource::Events | Resource::Leases => {}
+        Resource::StatefulSets => objects::stateful_set(object),
+        Resource::Jobs => objects::job(object),
+        Resource::Services => objects::service(object),
+        Resource::Secrets => objects::secret(object),
+        Resource::PersistentVolumes => objects::volume(object),
+        Resource::PersistentVolumeClaims => objects::claim(object),
+        Resource::StorageClasses => {
+            set(object, "reclaimPolicy", json!("Delete"));
+            set(object, "volumeBindingMode", json!("Immediate"));
+        }
+        Resource::EndpointSlices => objects::endpoint_slice(object),
+        Resource::RoleBindings | Resource::ClusterRoleBindings => objects::binding(object),
+        Resource::PriorityClasses => {
+            set(object, "preemptionPolicy", json!("PreemptLowerPriority"));
+        }
+        _ => {}
     }
 }
 

@@ -1,31 +1,27 @@
-//! The kinds of object the lab keeps, and what Kubernetes calls each of them.
+//! The kinds of object the lab keeps, and what Kubernetes says of each of them.
 //!
-//! One table for the store, the paths of the API, discovery and the error
-//! texts: whoever adds a kind adds it here, and everything else follows.
+//! One table for the store, the paths of the API, discovery, the error texts
+//! and what outlives the lab: whoever adds a kind adds it here, and the rest
+//! follows. What a kind's objects look like in a table is in the API's tables,
+//! which values they get when they do not say is in [`super::defaults`].
 
-/// A kind of object that the lab stores and serves.
-///
-/// The order of the variants is the order in which a snapshot is restored:
-/// what others refer to comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Resource {
-    /// `v1 Namespace`
-    Namespaces,
-    /// `v1 Node`
-    Nodes,
-    /// `apps/v1 Deployment`
-    Deployments,
-    /// `apps/v1 ReplicaSet`
-    ReplicaSets,
-    /// `v1 Pod`
-    Pods,
-    /// `v1 Event`
-    Events,
-    /// `coordination.k8s.io/v1 Lease`
-    Leases,
-}
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret,
+    Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::api::storage::v1::StorageClass;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-/// What the API says of one kind.
+/// How the API names one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
     /// API group, empty for the core group.
@@ -46,52 +42,318 @@ pub struct Names {
     pub categories: &'static [&'static str],
 }
 
-impl Resource {
-    /// Every kind, in the order of the variants.
-    pub const ALL: [Self; 7] = [
-        Self::Namespaces,
-        Self::Nodes,
-        Self::Deployments,
-        Self::ReplicaSets,
-        Self::Pods,
-        Self::Events,
-        Self::Leases,
-    ];
+/// A part or capability of a kind's objects with a path of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subresource {
+    /// Last segment of the path.
+    pub name: &'static str,
+    /// Group, version and kind of what is read or written there.
+    pub kind: (&'static str, &'static str, &'static str),
+    /// What can be done.
+    pub verbs: &'static [&'static str],
+}
 
-    /// What the API says of this kind.
-    pub const fn names(self) -> Names {
-        match self {
-            Self::Namespaces => names("", "namespaces", "namespace", "Namespace", false, &["ns"]),
-            Self::Nodes => names("", "nodes", "node", "Node", false, &["no"]),
-            Self::Pods => Names {
-                categories: &["all"],
-                ..names("", "pods", "pod", "Pod", true, &["po"])
-            },
-            Self::Deployments => Names {
-                categories: &["all"],
-                ..names(
-                    "apps",
-                    "deployments",
-                    "deployment",
-                    "Deployment",
-                    true,
-                    &["deploy"],
-                )
-            },
-            Self::ReplicaSets => Names {
-                categories: &["all"],
-                ..names(
-                    "apps",
-                    "replicasets",
-                    "replicaset",
-                    "ReplicaSet",
-                    true,
-                    &["rs"],
-                )
-            },
-            Self::Events => names("", "events", "event", "Event", true, &["ev"]),
-            Self::Leases => names("coordination.k8s.io", "leases", "lease", "Lease", true, &[]),
+/// What of a kind's objects a lab that starts again finds again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing: they are made anew from what is kept.
+    Nothing,
+    /// What was asked for, without what became of it.
+    Asked,
+    /// All of it: what became of it cannot be found out again.
+    Whole,
+}
+
+/// All that is said of one kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Its names.
+    pub names: Names,
+    /// What can be done with its objects.
+    pub verbs: &'static [&'static str],
+    /// Whether its status is written through a path of its own.
+    pub status: bool,
+    /// Whether it has a number of replicas that can be written as a `Scale`.
+    pub scale: bool,
+    /// Its other subresources, in the order of their names.
+    pub parts: &'static [Subresource],
+    /// Whether the server counts changes of `spec` in `metadata.generation`.
+    pub generation: bool,
+    /// What clients can select by besides `metadata.name` and
+    /// `metadata.namespace`, as the real server.
+    pub fields: &'static [&'static str],
+    /// What outlives the lab's process.
+    pub kept: Kept,
+    /// Reads an object by its type and writes what the type has of it.
+    pub read: fn(&Value) -> Result<Value, serde_json::Error>,
+}
+
+/// What can be done with objects of most kinds.
+const EVERYTHING: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
+const ALL_CATEGORY: &[&str] = &["all"];
+
+/// Makes the enum of kinds and the table of what is said of them.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $about:expr;)*) => {
+        /// A kind of object that the lab stores and serves.
+        ///
+        /// The order of the variants is the order in which a snapshot is
+        /// restored: what others refer to comes first.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Resource {
+            $($(#[$doc])* $variant,)*
         }
+
+        impl Resource {
+            /// Every kind, in the order of the variants.
+            pub const ALL: [Self; [$(stringify!($variant)),*].len()] = [$(Self::$variant),*];
+
+            /// All that is said of this kind.
+            pub const fn about(self) -> &'static Kind {
+                match self {
+                    $(Self::$variant => {
+                        const ABOUT: Kind = $about;
+                        &ABOUT
+                    })*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// `v1 Namespace`
+    Namespaces = Kind {
+        status: true,
+        // No collection of them is deleted at once, on the real server neither.
+        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
+        fields: &["status.phase"],
+        kept: Kept::Whole,
+        ..cluster::<Namespace>("namespace", &["ns"])
+    };
+    /// `v1 Node`
+    Nodes = Kind {
+        status: true,
+        fields: &["spec.unschedulable"],
+        kept: Kept::Nothing,
+        ..cluster::<Node>("node", &["no"])
+    };
+    /// `scheduling.k8s.io/v1 PriorityClass`
+    PriorityClasses = cluster::<PriorityClass>("priorityclass", &["pc"]);
+    /// `rbac.authorization.k8s.io/v1 ClusterRole`
+    ClusterRoles = cluster::<ClusterRole>("clusterrole", &[]);
+    /// `rbac.authorization.k8s.io/v1 ClusterRoleBinding`
+    ClusterRoleBindings = cluster::<ClusterRoleBinding>("clusterrolebinding", &[]);
+    /// `rbac.authorization.k8s.io/v1 Role`
+    Roles = namespaced::<Role>("role", &[]);
+    /// `rbac.authorization.k8s.io/v1 RoleBinding`
+    RoleBindings = namespaced::<RoleBinding>("rolebinding", &[]);
+    /// `v1 ServiceAccount`
+    ServiceAccounts = namespaced::<ServiceAccount>("serviceaccount", &["sa"]);
+    /// `v1 ConfigMap`
+    ConfigMaps = namespaced::<ConfigMap>("configmap", &["cm"]);
+    /// `v1 Secret`
+    Secrets = Kind {
+        fields: &["type"],
+        ..namespaced::<Secret>("secret", &[])
+    };
+    /// `storage.k8s.io/v1 StorageClass`
+    StorageClasses = cluster::<StorageClass>("storageclass", &["sc"]);
+    /// `v1 PersistentVolume`
+    PersistentVolumes = Kind {
+        status: true,
+        kept: Kept::Whole,
+        ..cluster::<PersistentVolume>("persistentvolume", &["pv"])
+    };
+    /// `v1 PersistentVolumeClaim`
+    PersistentVolumeClaims = Kind {
+        status: true,
+        kept: Kept::Whole,
+        ..namespaced::<PersistentVolumeClaim>("persistentvolumeclaim", &["pvc"])
+    };
+    /// `v1 Service`
+    Services = Kind {
+        names: in_all(namespaced::<Service>("service", &["svc"])),
+        status: true,
+        fields: &["spec.clusterIP", "spec.type"],
+        ..namespaced::<Service>("service", &["svc"])
+    };
+    /// `discovery.k8s.io/v1 EndpointSlice`
+    EndpointSlices = Kind {
+        kept: Kept::Nothing,
+        ..namespaced::<EndpointSlice>("endpointslice", &[])
+    };
+    /// `policy/v1 PodDisruptionBudget`
+    PodDisruptionBudgets = Kind {
+        status: true,
+        generation: true,
+        ..namespaced::<PodDisruptionBudget>("poddisruptionbudget", &["pdb"])
+    };
+    /// `apps/v1 ControllerRevision`
+    ControllerRevisions = namespaced::<ControllerRevision>("controllerrevision", &[]);
+    /// `apps/v1 Deployment`
+    Deployments = workload(namespaced::<Deployment>("deployment", &["deploy"]));
+    /// `apps/v1 ReplicaSet`
+    ReplicaSets = Kind {
+        fields: &["status.replicas"],
+        ..workload(namespaced::<ReplicaSet>("replicaset", &["rs"]))
+    };
+    /// `apps/v1 StatefulSet`
+    StatefulSets = workload(namespaced::<StatefulSet>("statefulset", &["sts"]));
+    /// `batch/v1 Job`
+    Jobs = Kind {
+        names: in_all(namespaced::<Job>("job", &[])),
+        status: true,
+        generation: true,
+        fields: &["status.successful"],
+        // A job that is done must not be done again.
+        kept: Kept::Whole,
+        ..namespaced::<Job>("job", &[])
+    };
+    /// `v1 Pod`
+    Pods = Kind {
+        names: in_all(namespaced::<Pod>("pod", &["po"])),
+        status: true,
+        parts: POD_PARTS,
+        fields: &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
+        kept: Kept::Nothing,
+        ..namespaced::<Pod>("pod", &["po"])
+    };
+    /// `v1 Event`
+    Events = Kind {
+        fields: &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        kept: Kept::Nothing,
+        ..namespaced::<Event>("event", &["ev"])
+    };
+    /// `coordination.k8s.io/v1 Lease`
+    Leases = Kind {
+        kept: Kept::Nothing,
+        ..namespaced::<Lease>("lease", &[])
+    };
+}
+
+const POD_PARTS: &[Subresource] = &[
+    Subresource {
+        name: "eviction",
+        kind: ("policy", "v1", "Eviction"),
+        verbs: &["create"],
+    },
+    Subresource {
+        name: "exec",
+        kind: ("", "v1", "PodExecOptions"),
+        verbs: &["create", "get"],
+    },
+    Subresource {
+        name: "log",
+        kind: ("", "v1", "Pod"),
+        verbs: &["get"],
+    },
+];
+
+/// A kind outside namespaces.
+const fn cluster<T>(singular: &'static str, short: &'static [&'static str]) -> Kind
+where
+    T: k8s_openapi::Resource<Scope = k8s_openapi::ClusterResourceScope>
+        + Serialize
+        + DeserializeOwned,
+{
+    kind::<T>(singular, short, false)
+}
+
+/// A kind inside namespaces.
+const fn namespaced<T>(singular: &'static str, short: &'static [&'static str]) -> Kind
+where
+    T: k8s_openapi::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned,
+{
+    kind::<T>(singular, short, true)
+}
+
+const fn kind<T: k8s_openapi::Resource + Serialize + DeserializeOwned>(
+    singular: &'static str,
+    short: &'static [&'static str],
+    namespaced: bool,
+) -> Kind {
+    Kind {
+        names: Names {
+            group: T::GROUP,
+            version: T::VERSION,
+            plural: T::URL_PATH_SEGMENT,
+            singular,
+            kind: T::KIND,
+            namespaced,
+            short,
+            categories: &[],
+        },
+        verbs: EVERYTHING,
+        status: false,
+        scale: false,
+        parts: &[],
+        generation: false,
+        fields: &[],
+        kept: Kept::Asked,
+        read: round_trip::<T>,
+    }
+}
+
+/// The names of a kind that `kubectl get all` shows.
+const fn in_all(kind: Kind) -> Names {
+    Names {
+        categories: ALL_CATEGORY,
+        ..kind.names
+    }
+}
+
+/// A kind that keeps a number of pods running.
+const fn workload(kind: Kind) -> Kind {
+    Kind {
+        names: in_all(kind),
+        status: true,
+        scale: true,
+        generation: true,
+        ..kind
+    }
+}
+
+fn round_trip<T: Serialize + DeserializeOwned>(object: &Value) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(T::deserialize(object)?)
+}
+
+impl Resource {
+    /// What the API calls this kind.
+    pub const fn names(self) -> Names {
+        self.about().names
     }
 
     /// The kind that a group and a plural name, if the lab keeps it.
@@ -100,6 +362,14 @@ impl Resource {
             let names = resource.names();
             names.group == group && names.plural == plural
         })
+    }
+
+    /// The kind of an object that says `apiVersion` and `kind`, if the lab
+    /// keeps it.
+    pub fn of_type(api_version: &str, kind: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|it| it.names().kind == kind && it.api_version() == api_version)
     }
 
     /// The plural, with the group when there is one: `pods`, `deployments.apps`.
@@ -125,26 +395,24 @@ impl Resource {
 
     /// Whether the server counts changes of `spec` in `metadata.generation`.
     pub const fn has_generation(self) -> bool {
-        matches!(self, Self::Deployments | Self::ReplicaSets)
+        self.about().generation
     }
 }
 
-const fn names(
-    group: &'static str,
-    plural: &'static str,
-    singular: &'static str,
-    kind: &'static str,
-    namespaced: bool,
-    short: &'static [&'static str],
-) -> Names {
-    Names {
-        group,
-        version: "v1",
-        plural,
-        singular,
-        kind,
-        namespaced,
-        short,
-        categories: &[],
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_names() {
+        for resource in Resource::ALL {
+            let names = resource.names();
+            assert_eq!(Resource::find(names.group, names.plural), Some(resource));
+            let version = resource.api_version();
+            assert_eq!(Resource::of_type(&version, names.kind), Some(resource));
+            assert_eq!(names.singular, names.kind.to_lowercase());
+        }
+        assert_eq!(Resource::find("apps", "pods"), None);
+        assert_eq!(Resource::of_type("v1", "Deployment"), None);
     }
 }

@@ -12,9 +12,8 @@
 //!
 //! # What is there
 //! - [`store`]: every object, one version counter, watches, compaction;
-//! - [`api`]: namespaces, nodes, pods (with log, exec, eviction, status),
-//!   deployments and replica sets (with scale and status), events, leases;
-//!   list in pages, watch with bookmarks, streaming lists and *410*; label and
+//! - [`api`]: the kinds of [`kinds`], pods with log, exec and eviction, what
+//!   has replicas with scale; deletion of whole collections; list in pages, watch with bookmarks, streaming lists and *410*; label and
 //!   field selectors; JSON, merge and strategic merge patches; dry runs; field
 //!   validation; tables; discovery; access reviews;
 //! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
@@ -31,13 +30,14 @@
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
 //!
 //! # What is not
-//! - services, config maps, secrets, jobs, daemon and stateful sets, roles,
-//!   custom resources: not served, so not in discovery (*404*);
+//! - daemon sets, cron jobs, endpoints, ingresses, custom resources: not
+//!   served, so not in discovery (*404*);
+//! - jobs and stateful sets get no pods, claims no volumes, services reach no
+//!   pods and budgets allow nothing yet: they are kept and shown;
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
 //!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
 //!   created (*422*), never ignored;
-//! - server-side apply (*415*), deletion of whole collections (*405*),
-//!   port-forward, attach and proxy (*404*), SPDY (*501*), OpenAPI schemas
+//! - server-side apply (*415*), port-forward, attach and proxy (*404*), SPDY (*501*), OpenAPI schemas
 //!   (`kubectl explain` knows no fields), HTTP/2, protobuf but for the few
 //!   bodies that kubectl sends in nothing else (*415*);
 //! - affinity, taints, priorities and resource limits are stored and have no

@@ -5,7 +5,7 @@
 //! - `lock`, with the pid of the lab that holds it;
 //! - `lab.json`, how to reach that lab: what it printed when it was ready;
 //! - `kubeconfig`, unless another place was named for it;
-//! - `objects.json`, the namespaces, deployments and replica sets;
+//! - `objects.json`, the objects of the kinds that are kept;
 //! - `node`, the kubelet's: the pods' disks and logs, their addresses.
 //!
 //! A lab that is stopped removes all of it and nothing else; the directory too,
@@ -23,19 +23,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::kinds::Resource;
+use super::kinds::{Kept, Resource};
 use super::store::{Store, StoreError};
 
 /// The first line of a kubeconfig of ours: what may be overwritten.
 const MARK: &str = "# Written by aks-tui lab; removed when it stops.\n";
 /// The name of the context in the kubeconfig.
 const CONTEXT: &str = "aks-tui-lab";
-/// The kinds that are saved.
-const SAVED: [Resource; 3] = [
-    Resource::Namespaces,
-    Resource::Deployments,
-    Resource::ReplicaSets,
-];
 /// How far versions of one life of a lab are from the next one's.
 const LIFE: u64 = 1_000_000_000;
 
@@ -210,9 +204,10 @@ impl State {
         let saved = saved.unwrap_or_default();
         let store = Store::new(if known { saved.rv + LIFE } else { 0 });
         for object in saved.objects {
-            let kind = object["kind"].as_str().unwrap_or_default();
-            let resource = SAVED.into_iter().find(|it| it.names().kind == kind);
-            let resource = resource.ok_or_else(|| damaged(format!("unknown kind {kind:?}")))?;
+            let text = |field: &str| object[field].as_str().unwrap_or_default();
+            let (version, kind) = (text("apiVersion"), text("kind"));
+            let resource = Resource::of_type(version, kind)
+                .ok_or_else(|| damaged(format!("unknown kind {kind:?}")))?;
             store
                 .restore(resource, object)
                 .map_err(|error: StoreError| damaged(error.to_string()))?;
@@ -234,7 +229,7 @@ impl State {
         let rv = store.rv() / LIFE * LIFE;
         let mut written = String::new();
         while !stop.is_cancelled() {
-            let (_, mut watch) = store.list_and_watch(&SAVED);
+            let (_, mut watch) = store.list_and_watch(&saved());
             loop {
                 while let Ok(Some(_)) = watch.try_next() {}
                 let text = snapshot(store, rv);
@@ -350,18 +345,24 @@ fn default_directory() -> Option<PathBuf> {
     Some(base.join("aks-tui").join("lab"))
 }
 
+/// The kinds that are saved.
+fn saved() -> Vec<Resource> {
+    let kept = |it: &Resource| it.about().kept != Kept::Nothing;
+    Resource::ALL.into_iter().filter(kept).collect()
+}
+
 /// What is worth keeping of the objects as they are now: what was asked for,
 /// not what became of it.
 fn snapshot(store: &Store, rv: u64) -> String {
     let mut objects = Vec::new();
-    for resource in SAVED {
+    for resource in saved() {
         for object in store.list(resource, None).items {
             if object["metadata"]["deletionTimestamp"].is_string() {
                 continue;
             }
             let mut object = Value::clone(&object);
             if let Some(fields) = object.as_object_mut()
-                && resource != Resource::Namespaces
+                && resource.about().kept == Kept::Asked
             {
                 fields.remove("status");
             }

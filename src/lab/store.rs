@@ -150,6 +150,27 @@ pub struct Listing {
     pub rv: u64,
 }
 
+/// All objects as they are while something is being written.
+pub struct View<'a>(&'a BTreeMap<Key, Arc<Value>>);
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("View").field(&self.0.len()).finish()
+    }
+}
+
+impl View<'_> {
+    /// The object at `key`.
+    pub fn get(&self, key: &Key) -> Option<Arc<Value>> {
+        self.0.get(key).cloned()
+    }
+
+    /// Every object of a kind, in one namespace or in all.
+    pub fn list(&self, resource: Resource, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        select(self.0, resource, namespace)
+    }
+}
+
 struct Inner {
     rv: u64,
     objects: BTreeMap<Key, Arc<Value>>,
@@ -247,21 +268,38 @@ impl Store {
         })
     }
 
-    /// Stores a new object, completing `apiVersion`, `kind`, `uid`,
-    /// `creationTimestamp`, `resourceVersion` and `generation`.
+    /// Stores a new object, completing `apiVersion`, `kind`, `uid` (unless it
+    /// has one), `creationTimestamp`, `resourceVersion` and `generation`.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`].
-    pub fn create(&self, resource: Resource, mut object: Value) -> Result<Arc<Value>, StoreError> {
+    pub fn create(&self, resource: Resource, object: Value) -> Result<Arc<Value>, StoreError> {
+        self.create_with(resource, object, |_, _| Ok(()))
+    }
+
+    /// As [`Store::create`], after `complete` has seen what else there is and
+    /// has changed or refused the object; no other write comes in between.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`], or whatever `complete` returns.
+    pub fn create_with<E: From<StoreError>>(
+        &self,
+        resource: Resource,
+        mut object: Value,
+        complete: impl FnOnce(&mut Value, &View<'_>) -> Result<(), E>,
+    ) -> Result<Arc<Value>, E> {
         let key = Key::of(resource, &object);
         let mut inner = self.lock();
         if inner.objects.contains_key(&key) {
-            return Err(StoreError::AlreadyExists(key));
+            return Err(StoreError::AlreadyExists(key).into());
         }
+        complete(&mut object, &View(&inner.objects))?;
         object["apiVersion"] = json!(resource.api_version());
         object["kind"] = json!(resource.names().kind);
         let metadata = &mut object["metadata"];
-        metadata["uid"] = json!(new_uid());
+        if !metadata["uid"].is_string() {
+            metadata["uid"] = json!(new_uid());
+        }
         metadata["creationTimestamp"] = json!(timestamp(Timestamp::now()));
         if resource.has_generation() {
             metadata["generation"] = json!(1);
@@ -315,10 +353,22 @@ impl Store {
         key: &Key,
         change: impl FnOnce(&mut Value) -> Result<(), E>,
     ) -> Result<Arc<Value>, E> {
+        self.update_seeing(key, |object, _| change(object))
+    }
+
+    /// As [`Store::update_with`]; `change` also sees what else there is.
+    ///
+    /// # Errors
+    /// As [`Store::update_with`].
+    pub fn update_seeing<E: From<StoreError>>(
+        &self,
+        key: &Key,
+        change: impl FnOnce(&mut Value, &View<'_>) -> Result<(), E>,
+    ) -> Result<Arc<Value>, E> {
         let mut inner = self.lock();
         let current = inner.find(key)?;
         let mut object = Value::clone(&current);
-        change(&mut object)?;
+        change(&mut object, &View(&inner.objects))?;
         Ok(self.replace(&mut inner, key.clone(), &current, object))
     }
 

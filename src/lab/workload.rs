@@ -75,10 +75,8 @@ pub fn apply(
         }
         let kind = object["kind"].as_str().unwrap_or_default();
         let version = object["apiVersion"].as_str().unwrap_or_default();
-        let resource = Resource::ALL
-            .into_iter()
-            .find(|it| it.names().kind == kind && it.api_version() == version);
-        let resource = resource.ok_or_else(|| ManifestError::Kind(kind.to_owned()))?;
+        let resource =
+            Resource::of_type(version, kind).ok_or_else(|| ManifestError::Kind(kind.to_owned()))?;
         let namespace = object["metadata"]["namespace"]
             .as_str()
             .unwrap_or("default");
@@ -121,11 +119,11 @@ mod tests {
     #[test]
     fn what_the_lab_does_not_keep_is_refused_by_name() {
         let store = Store::new(0);
-        let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n";
-        let error = apply(&store, service, |_| ()).unwrap_err();
+        let set = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: s}\n";
+        let error = apply(&store, set, |_| ()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the lab does not keep objects of kind Service"
+            "the lab does not keep objects of kind DaemonSet"
         );
     }
 }

@@ -100,8 +100,8 @@ mod tests {
         assert!(may("delete", "", "pods"));
         assert!(may("create", "apps", "deployments"));
         assert!(may("*", "", "pods"));
-        assert!(!may("create", "", "services"));
-        assert!(!may("*", "", "services"));
-        assert!(!may("delete", "", "nodes"));
+        assert!(!may("create", "apps", "daemonsets"));
+        assert!(!may("*", "apps", "daemonsets"));
+        assert!(!may("deletecollection", "", "namespaces"));
     }
 }

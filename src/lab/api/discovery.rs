@@ -1,7 +1,7 @@
 //! What the server says it can do: groups, kinds, verbs.
 //!
-//! The one list of verbs and subresources is here; access reviews answer from
-//! it too, so that the lab never promises what it does not serve.
+//! It is read off the table of kinds; access reviews answer from it too, so
+//! that the lab never promises what it does not serve.
 
 use serde_json::{Value, json};
 
@@ -11,67 +11,36 @@ use crate::lab::kinds::Resource;
 /// The format name under which clients ask for everything in one document.
 pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// A part or capability of a kind's objects with a path of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subresource {
-    /// Last segment of the path.
-    pub name: &'static str,
-    /// Group, version and kind of what is read or written there.
-    pub kind: (&'static str, &'static str, &'static str),
-    /// What can be done.
-    pub verbs: &'static [&'static str],
-}
+pub use crate::lab::kinds::Subresource;
 
-const EVERYTHING: &[&str] = &[
-    "create", "delete", "get", "list", "patch", "update", "watch",
-];
 const STATUS: &[&str] = &["get", "patch", "update"];
 
 /// What can be done with a kind's objects.
 pub const fn verbs(resource: Resource) -> &'static [&'static str] {
-    match resource {
-        // The lab's one node is made by the lab.
-        Resource::Nodes => &["get", "list", "patch", "update", "watch"],
-        _ => EVERYTHING,
-    }
+    resource.about().verbs
 }
 
-/// The subresources of a kind.
+/// The subresources of a kind, in the order of their names.
 pub fn subresources(resource: Resource) -> Vec<Subresource> {
-    let names = resource.names();
-    let status = Subresource {
-        name: "status",
-        kind: (names.group, names.version, names.kind),
-        verbs: STATUS,
-    };
-    let scale = Subresource {
-        name: "scale",
-        kind: ("autoscaling", "v1", "Scale"),
-        verbs: STATUS,
-    };
-    match resource {
-        Resource::Pods => vec![
-            Subresource {
-                name: "eviction",
-                kind: ("policy", "v1", "Eviction"),
-                verbs: &["create"],
-            },
-            Subresource {
-                name: "exec",
-                kind: ("", "v1", "PodExecOptions"),
-                verbs: &["create", "get"],
-            },
-            Subresource {
-                name: "log",
-                kind: ("", "v1", "Pod"),
-                verbs: &["get"],
-            },
-            status,
-        ],
-        Resource::Deployments | Resource::ReplicaSets => vec![scale, status],
-        Resource::Namespaces | Resource::Nodes => vec![status],
-        Resource::Events | Resource::Leases => vec![],
+    let about = resource.about();
+    let names = about.names;
+    let mut parts = about.parts.to_vec();
+    if about.scale {
+        parts.push(Subresource {
+            name: "scale",
+            kind: ("autoscaling", "v1", "Scale"),
+            verbs: STATUS,
+        });
     }
+    if about.status {
+        parts.push(Subresource {
+            name: "status",
+            kind: (names.group, names.version, names.kind),
+            verbs: STATUS,
+        });
+    }
+    parts.sort_by_key(|part| part.name);
+    parts
 }
 
 /// The groups, core excepted, in the order in which they are listed.
@@ -266,7 +235,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_discovery_say_the_same() {
-        for group in ["", "apps", "coordination.k8s.io", "authorization.k8s.io"] {
+        for group in groups().into_iter().chain([""]) {
             let list = resource_list(group, "v1").unwrap();
             let plain: Vec<(String, Value)> = list["resources"]
                 .as_array()
@@ -302,9 +271,9 @@ mod tests {
             "create"
         ));
         assert!(!serves("", "pods", "portforward", "create"));
-        assert!(!serves("", "services", "", "list"));
-        assert!(!serves("", "nodes", "", "delete"));
+        assert!(!serves("apps", "daemonsets", "", "list"));
+        assert!(!serves("", "namespaces", "", "deletecollection"));
         assert!(resource_list("apps", "v1beta1").is_none());
-        assert!(resource_list("batch", "v1").is_none());
+        assert!(resource_list("autoscaling", "v1").is_none());
     }
 }

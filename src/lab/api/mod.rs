@@ -17,6 +17,8 @@ use super::kinds::Resource;
 use super::store::Store;
 
 mod access;
+mod allocate;
+mod delete;
 mod discovery;
 mod exec;
 mod logs;

@@ -118,6 +118,6 @@ mod tests {
                 "{path}"
             );
         }
-        assert!(document("apis/batch/v1").is_none());
+        assert!(document("apis/autoscaling/v1").is_none());
     }
 }

@@ -246,7 +246,7 @@ mod tests {
         for path in [
             "/",
             "/metrics",
-            "/api/v1/services",
+            "/apis/apps/v1/daemonsets",
             "/api/v2/pods",
             "/apis/apps/v1beta1/deployments",
             "/apis/apps/v1/pods",

@@ -1,278 +1,23 @@
 //! Bodies in Kubernetes' protobuf, as far as kubectl insists on sending them.
 //!
-//! kubectl writes most objects as JSON, but a few commands (`auth can-i`,
-//! `create namespace`, `create deployment`) send protobuf and try nothing else.
-//! Here are the messages they send, as tables of field numbers taken from the
-//! API's published `generated.proto` files. A field that is in no table refuses
-//! the body: it is never dropped in silence. Answers are always JSON.
+//! kubectl writes most objects as JSON, but some commands (`auth can-i`, `drain`,
+//! most forms of `create`) send protobuf and try nothing else. The messages they
+//! send are tables in [`schema`]. A field that is in no table refuses the body:
+//! it is never dropped in silence. Answers are always JSON.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
+
+mod schema;
+
+use schema::{EITHER, ENVELOPE_TYPE, Field, Kind};
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 /// What every such body begins with.
 const MAGIC: &[u8] = b"k8s\0";
-
-/// How a field is written.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// Bytes of text.
-    Text,
-    /// A varint: a number.
-    Number,
-    /// A varint: a truth value.
-    Flag,
-    /// Another message.
-    Message(&'static [Field]),
-    /// An entry of a map from text to text.
-    Entry,
-    /// A time as seconds since the epoch; written for *none* as an empty message.
-    Time,
-    /// An integer or a text.
-    IntOrString,
-}
-
-/// A field: number, name, kind, and whether it is a list.
-struct Field(u64, &'static str, Kind, bool);
-
-const META: &[Field] = &[
-    Field(1, "name", Kind::Text, false),
-    Field(2, "generateName", Kind::Text, false),
-    Field(3, "namespace", Kind::Text, false),
-    Field(4, "selfLink", Kind::Text, false),
-    Field(5, "uid", Kind::Text, false),
-    Field(6, "resourceVersion", Kind::Text, false),
-    Field(7, "generation", Kind::Number, false),
-    Field(8, "creationTimestamp", Kind::Time, false),
-    Field(11, "labels", Kind::Entry, true),
-    Field(12, "annotations", Kind::Entry, true),
-];
-
-const SELECTOR: &[Field] = &[
-    Field(1, "matchLabels", Kind::Entry, true),
-    Field(
-        2,
-        "matchExpressions",
-        Kind::Message(&[
-            Field(1, "key", Kind::Text, false),
-            Field(2, "operator", Kind::Text, false),
-            Field(3, "values", Kind::Text, true),
-        ]),
-        true,
-    ),
-];
-
-const CONTAINER: &[Field] = &[
-    Field(1, "name", Kind::Text, false),
-    Field(2, "image", Kind::Text, false),
-    Field(3, "command", Kind::Text, true),
-    Field(4, "args", Kind::Text, true),
-    Field(5, "workingDir", Kind::Text, false),
-    Field(
-        6,
-        "ports",
-        Kind::Message(&[
-            Field(1, "name", Kind::Text, false),
-            Field(2, "hostPort", Kind::Number, false),
-            Field(3, "containerPort", Kind::Number, false),
-            Field(4, "protocol", Kind::Text, false),
-            Field(5, "hostIP", Kind::Text, false),
-        ]),
-        true,
-    ),
-    Field(
-        7,
-        "env",
-        Kind::Message(&[
-            Field(1, "name", Kind::Text, false),
-            Field(2, "value", Kind::Text, false),
-        ]),
-        true,
-    ),
-    Field(8, "resources", Kind::Message(&[]), false),
-    Field(13, "terminationMessagePath", Kind::Text, false),
-    Field(14, "imagePullPolicy", Kind::Text, false),
-    Field(16, "stdin", Kind::Flag, false),
-    Field(17, "stdinOnce", Kind::Flag, false),
-    Field(18, "tty", Kind::Flag, false),
-    Field(20, "terminationMessagePolicy", Kind::Text, false),
-];
-
-const POD_SPEC: &[Field] = &[
-    Field(2, "containers", Kind::Message(CONTAINER), true),
-    Field(3, "restartPolicy", Kind::Text, false),
-    Field(4, "terminationGracePeriodSeconds", Kind::Number, false),
-    Field(6, "dnsPolicy", Kind::Text, false),
-    Field(7, "nodeSelector", Kind::Entry, true),
-    Field(8, "serviceAccountName", Kind::Text, false),
-    Field(9, "serviceAccount", Kind::Text, false),
-    Field(10, "nodeName", Kind::Text, false),
-    Field(11, "hostNetwork", Kind::Flag, false),
-    Field(12, "hostPID", Kind::Flag, false),
-    Field(13, "hostIPC", Kind::Flag, false),
-    Field(16, "hostname", Kind::Text, false),
-    Field(17, "subdomain", Kind::Text, false),
-    Field(19, "schedulerName", Kind::Text, false),
-    Field(24, "priorityClassName", Kind::Text, false),
-];
-
-const DEPLOYMENT: &[Field] = &[
-    Field(1, "metadata", Kind::Message(META), false),
-    Field(
-        2,
-        "spec",
-        Kind::Message(&[
-            Field(1, "replicas", Kind::Number, false),
-            Field(2, "selector", Kind::Message(SELECTOR), false),
-            Field(
-                3,
-                "template",
-                Kind::Message(&[
-                    Field(1, "metadata", Kind::Message(META), false),
-                    Field(2, "spec", Kind::Message(POD_SPEC), false),
-                ]),
-                false,
-            ),
-            Field(
-                4,
-                "strategy",
-                Kind::Message(&[
-                    Field(1, "type", Kind::Text, false),
-                    Field(
-                        2,
-                        "rollingUpdate",
-                        Kind::Message(&[
-                            Field(1, "maxUnavailable", Kind::IntOrString, false),
-                            Field(2, "maxSurge", Kind::IntOrString, false),
-                        ]),
-                        false,
-                    ),
-                ]),
-                false,
-            ),
-            Field(5, "minReadySeconds", Kind::Number, false),
-            Field(6, "revisionHistoryLimit", Kind::Number, false),
-            Field(7, "paused", Kind::Flag, false),
-            Field(9, "progressDeadlineSeconds", Kind::Number, false),
-        ]),
-        false,
-    ),
-    Field(3, "status", Kind::Message(STATUS), false),
-];
-
-/// The status of a new object: zeros, if anything.
-const STATUS: &[Field] = &[
-    Field(1, "observedGeneration", Kind::Number, false),
-    Field(2, "replicas", Kind::Number, false),
-    Field(3, "updatedReplicas", Kind::Number, false),
-    Field(4, "availableReplicas", Kind::Number, false),
-    Field(5, "unavailableReplicas", Kind::Number, false),
-    Field(7, "readyReplicas", Kind::Number, false),
-];
-
-const NAMESPACE: &[Field] = &[
-    Field(1, "metadata", Kind::Message(META), false),
-    Field(
-        2,
-        "spec",
-        Kind::Message(&[Field(1, "finalizers", Kind::Text, true)]),
-        false,
-    ),
-    Field(
-        3,
-        "status",
-        Kind::Message(&[Field(1, "phase", Kind::Text, false)]),
-        false,
-    ),
-];
-
-const ACCESS_REVIEW: &[Field] = &[
-    Field(1, "metadata", Kind::Message(META), false),
-    Field(
-        2,
-        "spec",
-        Kind::Message(&[
-            Field(
-                1,
-                "resourceAttributes",
-                Kind::Message(&[
-                    Field(1, "namespace", Kind::Text, false),
-                    Field(2, "verb", Kind::Text, false),
-                    Field(3, "group", Kind::Text, false),
-                    Field(4, "version", Kind::Text, false),
-                    Field(5, "resource", Kind::Text, false),
-                    Field(6, "subresource", Kind::Text, false),
-                    Field(7, "name", Kind::Text, false),
-                ]),
-                false,
-            ),
-            Field(
-                2,
-                "nonResourceAttributes",
-                Kind::Message(&[
-                    Field(1, "path", Kind::Text, false),
-                    Field(2, "verb", Kind::Text, false),
-                ]),
-                false,
-            ),
-        ]),
-        false,
-    ),
-    Field(3, "status", Kind::Message(REVIEW_STATUS), false),
-];
-
-const RULES_REVIEW: &[Field] = &[
-    Field(1, "metadata", Kind::Message(META), false),
-    Field(
-        2,
-        "spec",
-        Kind::Message(&[Field(1, "namespace", Kind::Text, false)]),
-        false,
-    ),
-    // `incomplete` of an answer that is not there yet.
-    Field(
-        3,
-        "status",
-        Kind::Message(&[
-            Field(3, "incomplete", Kind::Flag, false),
-            Field(4, "evaluationError", Kind::Text, false),
-        ]),
-        false,
-    ),
-];
-
-const SELF_REVIEW: &[Field] = &[
-    Field(1, "metadata", Kind::Message(META), false),
-    Field(
-        2,
-        "status",
-        Kind::Message(&[Field(
-            1,
-            "userInfo",
-            Kind::Message(&[
-                Field(1, "username", Kind::Text, false),
-                Field(2, "uid", Kind::Text, false),
-            ]),
-            false,
-        )]),
-        false,
-    ),
-];
-
-/// The answer that is not there yet.
-const REVIEW_STATUS: &[Field] = &[
-    Field(1, "allowed", Kind::Flag, false),
-    Field(2, "reason", Kind::Text, false),
-    Field(3, "evaluationError", Kind::Text, false),
-    Field(4, "denied", Kind::Flag, false),
-];
-
-/// What is inside the envelope: version, kind and the message.
-const ENVELOPE_TYPE: &[Field] = &[
-    Field(1, "apiVersion", Kind::Text, false),
-    Field(2, "kind", Kind::Text, false),
-];
 
 /// Reads a body as the object it would be in JSON.
 ///
@@ -295,14 +40,8 @@ pub fn decode(body: &[u8]) -> Result<Value, String> {
         }
     }
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    let fields = match kind.as_str() {
-        "Namespace" => NAMESPACE,
-        "Deployment" => DEPLOYMENT,
-        "SelfSubjectAccessReview" => ACCESS_REVIEW,
-        "SelfSubjectRulesReview" => RULES_REVIEW,
-        "SelfSubjectReview" => SELF_REVIEW,
-        _ => return Err(format!("objects of kind {kind:?} are read as JSON only")),
-    };
+    let fields = schema::of(&kind)
+        .ok_or_else(|| format!("objects of kind {kind:?} are read as JSON only"))?;
     let inner = message(raw, fields, &kind)?;
     if let (Value::Object(object), Value::Object(inner)) = (&mut object, inner) {
         object.extend(inner);
@@ -314,25 +53,28 @@ fn message(bytes: &[u8], fields: &[Field], path: &str) -> Result<Value, String> 
     let mut object = Map::new();
     let mut reader = Reader(bytes);
     while let Some((number, item)) = reader.field()? {
-        let Some(Field(_, name, kind, list)) = fields.iter().find(|it| it.0 == number) else {
+        let Some(field) = fields.iter().find(|it| it.number == number) else {
             return Err(format!("field {number} of {path} is read as JSON only"));
         };
-        let path = format!("{path}.{name}");
-        if let Kind::Entry = kind {
-            let pair = item.bytes(&path).and_then(|bytes| entry(bytes, &path))?;
-            let map = object.entry(*name).or_insert_with(|| json!({}));
-            map[pair.0] = json!(pair.1);
+        let (name, path) = (field.name, format!("{path}.{}", field.name));
+        if matches!(field.kind, Kind::Entry | Kind::BytesEntry) {
+            let (key, bytes) = item.bytes(&path).and_then(|bytes| entry(bytes, &path))?;
+            let map = object.entry(name).or_insert_with(|| json!({}));
+            map[key] = match field.kind {
+                Kind::BytesEntry => json!(BASE64_STANDARD.encode(bytes)),
+                _ => json!(text(bytes, &path)?),
+            };
             continue;
         }
-        let value = value(item, *kind, &path)?;
-        if *list {
-            let items = object.entry(*name).or_insert_with(|| json!([]));
+        let value = value(item, field.kind, &path)?;
+        if field.list {
+            let items = object.entry(name).or_insert_with(|| json!([]));
             if let Some(items) = items.as_array_mut() {
                 items.push(value);
             }
-        } else if value != "" {
+        } else if value != "" && !(field.omit && (value == 0 || value == false)) {
             // An empty text is how protobuf writes that there is none.
-            object.insert((*name).to_owned(), value);
+            object.insert(name.to_owned(), value);
         }
     }
     Ok(Value::Object(object))
@@ -347,26 +89,21 @@ fn value(item: Item<'_>, kind: Kind, path: &str) -> Result<Value, String> {
         Kind::Time if item.bytes(path)?.is_empty() => Value::Null,
         Kind::Time => return Err(format!("{path} is read as JSON only")),
         Kind::IntOrString => {
-            const EITHER: &[Field] = &[
-                Field(1, "type", Kind::Number, false),
-                Field(2, "int", Kind::Number, false),
-                Field(3, "text", Kind::Text, false),
-            ];
             let either = message(item.bytes(path)?, EITHER, path)?;
             let field = if either["type"] == 1 { "text" } else { "int" };
             either[field].clone()
         }
-        Kind::Entry => Value::Null,
+        Kind::Entry | Kind::BytesEntry => Value::Null,
     })
 }
 
-fn entry(bytes: &[u8], path: &str) -> Result<(String, String), String> {
-    let mut pair = (String::new(), String::new());
+fn entry<'a>(bytes: &'a [u8], path: &str) -> Result<(String, &'a [u8]), String> {
+    let mut pair = (String::new(), &bytes[..0]);
     let mut reader = Reader(bytes);
     while let Some((number, item)) = reader.field()? {
-        let part = text(item.bytes(path)?, path)?;
+        let part = item.bytes(path)?;
         match number {
-            1 => pair.0 = part,
+            1 => pair.0 = text(part, path)?,
             2 => pair.1 = part,
             _ => return Err(format!("field {number} in {path}")),
         }
@@ -500,11 +237,23 @@ mod tests {
     }
 
     #[test]
+    fn bytes_in_maps_are_encoded_and_zeros_mean_none() {
+        let entry = [field(1, b"k"), field(2, &[0xff, 0])].concat();
+        let raw = [field(1, b""), field(2, &entry), field(3, b"Opaque")].concat();
+        let secret = decode(&envelope("v1", "Secret", &raw)).unwrap();
+        assert_eq!(secret["data"], json!({"k": "/wA="}));
+        let port = [&[3 << 3, 80][..], &[5 << 3, 0]].concat();
+        let raw = [field(1, b""), field(2, &field(1, &port))].concat();
+        let service = decode(&envelope("v1", "Service", &raw)).unwrap();
+        assert_eq!(service["spec"]["ports"], json!([{"port": 80}]));
+    }
+
+    #[test]
     fn what_is_not_known_is_refused_and_not_dropped() {
         let raw = field(1, &field(15, b"x"));
         let error = decode(&envelope("v1", "Namespace", &raw)).unwrap_err();
         assert_eq!(error, "field 15 of Namespace.metadata is read as JSON only");
-        assert!(decode(&envelope("v1", "Secret", b"")).is_err());
+        assert!(decode(&envelope("v1", "Node", b"")).is_err());
         assert!(decode(b"{}").is_err());
     }
 

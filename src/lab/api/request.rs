@@ -96,7 +96,7 @@ impl Filter {
         Ok(Self {
             namespace,
             labels: LabelSelector::parse(labels).map_err(ApiError::bad_request)?,
-            fields: FieldSelector::parse(fields, known_fields(resource)).map_err(|why| {
+            fields: FieldSelector::parse(fields, &known_fields(resource)).map_err(|why| {
                 let names = resource.names();
                 ApiError::bad_request(format!(
                     "Unable to find \"{}/{}, Resource={}\" that match label selector \"{labels}\", field selector \"{fields}\": {why}",
@@ -123,40 +123,14 @@ impl Filter {
 }
 
 /// The fields that the real server lets a client select by.
-fn known_fields(resource: Resource) -> &'static [&'static str] {
-    match resource {
-        Resource::Pods => &[
-            "metadata.name",
-            "metadata.namespace",
-            "spec.nodeName",
-            "spec.restartPolicy",
-            "spec.schedulerName",
-            "spec.serviceAccountName",
-            "spec.hostNetwork",
-            "status.phase",
-            "status.podIP",
-            "status.nominatedNodeName",
-        ],
-        Resource::Nodes => &["metadata.name", "spec.unschedulable"],
-        Resource::Namespaces => &["metadata.name", "status.phase"],
-        Resource::ReplicaSets => &["metadata.name", "metadata.namespace", "status.replicas"],
-        Resource::Events => &[
-            "metadata.name",
-            "metadata.namespace",
-            "involvedObject.kind",
-            "involvedObject.namespace",
-            "involvedObject.name",
-            "involvedObject.uid",
-            "involvedObject.apiVersion",
-            "involvedObject.resourceVersion",
-            "involvedObject.fieldPath",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        ],
-        Resource::Deployments | Resource::Leases => &["metadata.name", "metadata.namespace"],
+fn known_fields(resource: Resource) -> Vec<&'static str> {
+    let about = resource.about();
+    let mut fields = vec!["metadata.name"];
+    if about.names.namespaced {
+        fields.push("metadata.namespace");
     }
+    fields.extend(about.fields);
+    fields
 }
 
 /// How the client wants objects to be written.

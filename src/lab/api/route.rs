@@ -11,12 +11,12 @@ use tokio_util::task::TaskTracker;
 use super::exec::{self, Upgrade};
 use super::patch::Patch;
 use super::path::{self, Target};
-use super::present::Presenter;
+use super::present::{ListMeta, Presenter};
 use super::request::{self, Filter, Query};
 use super::respond::{self, Body};
 use super::status::ApiError;
 use super::write::{self, Options, Part, Written};
-use super::{access, discovery, logs, openapi, read, scale, watch};
+use super::{access, delete, discovery, logs, openapi, read, scale, watch};
 use crate::lab::kinds::Resource;
 use crate::lab::node::{ExecRequest, Node};
 use crate::lab::store::{Key, Store};
@@ -165,6 +165,24 @@ impl Api {
                 let written = write::create(&self.store, resource, namespace, object, &options)?;
                 Ok(written_answer(StatusCode::CREATED, &written, &presenter))
             }
+            Method::DELETE
+                if discovery::verbs(resource).contains(&"deletecollection")
+                    && namespace.is_some() == resource.names().namespaced =>
+            {
+                let filter = Filter::parse(resource, namespace, &call.query)?;
+                let options = request::parse_object(call.content_type(), body)?;
+                let (store, query) = (&self.store, &call.query);
+                let deleted =
+                    delete::collection(store, resource, &filter, query, options.as_ref())?;
+                let meta = ListMeta {
+                    rv: store.rv(),
+                    ..ListMeta::default()
+                };
+                Ok(respond::json(
+                    StatusCode::OK,
+                    &presenter.list(&deleted, &meta),
+                ))
+            }
             _ => Err(ApiError::method_not_allowed()),
         }
     }
@@ -190,7 +208,7 @@ impl Api {
                 read::get(&self.store, key)?;
                 let eviction = request::parse_object(call.content_type(), body)?;
                 let options = eviction.map(|mut eviction| eviction["deleteOptions"].take());
-                write::delete(&self.store, key, &call.query, options.as_ref())?;
+                delete::one(&self.store, key, &call.query, options.as_ref())?;
                 let done = json!({
                     "kind": "Status", "apiVersion": "v1", "metadata": {},
                     "status": "Success", "code": 201,
@@ -209,7 +227,7 @@ impl Api {
             return Err(ApiError::method_not_allowed());
         }
         let options = request::parse_object(call.content_type(), body)?;
-        let (object, gone) = write::delete(&self.store, key, &call.query, options.as_ref())?;
+        let (object, gone) = delete::one(&self.store, key, &call.query, options.as_ref())?;
         if !gone {
             let presenter = Presenter::new(key.resource, &call.head.headers, &call.query)?;
             return Ok(respond::json(StatusCode::OK, &presenter.object(&object)));

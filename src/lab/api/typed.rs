@@ -4,11 +4,6 @@
 //! The types are those of the Kubernetes API itself, so that the lab knows
 //! every field that clients may send, also those it does nothing with.
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::status::ApiError;
@@ -28,15 +23,7 @@ pub struct Typed {
 /// # Errors
 /// *400* when a field has a value of the wrong type.
 pub fn decode(resource: Resource, object: &Value) -> Result<Typed, ApiError> {
-    let typed = match resource {
-        Resource::Namespaces => round_trip::<Namespace>(object),
-        Resource::Nodes => round_trip::<Node>(object),
-        Resource::Deployments => round_trip::<Deployment>(object),
-        Resource::ReplicaSets => round_trip::<ReplicaSet>(object),
-        Resource::Pods => round_trip::<Pod>(object),
-        Resource::Events => round_trip::<Event>(object),
-        Resource::Leases => round_trip::<Lease>(object),
-    };
+    let typed = (resource.about().read)(object);
     let kind = resource.names().kind;
     let typed = typed.map_err(|error| {
         ApiError::bad_request(format!(
@@ -50,10 +37,6 @@ pub fn decode(resource: Resource, object: &Value) -> Result<Typed, ApiError> {
         object: typed,
         unknown,
     })
-}
-
-fn round_trip<T: Serialize + DeserializeOwned>(object: &Value) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(serde_json::from_value::<T>(object.clone())?)
 }
 
 /// Collects the paths that are in `given` but not in what the type kept of it.

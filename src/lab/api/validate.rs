@@ -10,8 +10,12 @@ use super::status::FieldError;
 use crate::lab::kinds::Resource;
 use crate::lab::selector::LabelSelector;
 
+mod batch;
+
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+
+const SERVICE_NAME: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 
 /// What stands against a new object.
 pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
@@ -23,10 +27,8 @@ pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
             "metadata.name",
             "name or generateName is required",
         ));
-    } else if resource == Resource::Namespaces && !is_label(text) {
-        errors.push(FieldError::invalid("metadata.name", name, LABEL));
-    } else if !is_subdomain(text) {
-        errors.push(FieldError::invalid("metadata.name", name, SUBDOMAIN));
+    } else if let Some(why) = bad_name(resource, text) {
+        errors.push(FieldError::invalid("metadata.name", name, why));
     }
     match resource {
         Resource::Pods => {
@@ -39,9 +41,40 @@ pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
             }
         }
         Resource::Deployments | Resource::ReplicaSets => workload(object, &mut errors),
+        Resource::StatefulSets => batch::stateful_set(object, &mut errors),
+        Resource::Jobs => {
+            batch::job(object, &mut errors);
+            let template = &object["spec"]["template"]["spec"];
+            pod_spec(template, "spec.template.spec", &mut errors);
+        }
         _ => {}
     }
     errors
+}
+
+/// What is wrong with a name, by the rule for names of its kind.
+fn bad_name(resource: Resource, name: &str) -> Option<&'static str> {
+    let (fine, why) = match resource {
+        Resource::Namespaces => (is_label(name), LABEL),
+        Resource::Services => (is_service_name(name), SERVICE_NAME),
+        Resource::Roles
+        | Resource::RoleBindings
+        | Resource::ClusterRoles
+        | Resource::ClusterRoleBindings => return bad_segment(name),
+        _ => (is_subdomain(name), SUBDOMAIN),
+    };
+    (!fine).then_some(why)
+}
+
+/// Names of roles and bindings may be anything that fits into a path.
+fn bad_segment(name: &str) -> Option<&'static str> {
+    match name {
+        "." => Some("may not be '.'"),
+        ".." => Some("may not be '..'"),
+        name if name.contains('/') => Some("may not contain '/'"),
+        name if name.contains('%') => Some("may not contain '%'"),
+        _ => None,
+    }
 }
 
 /// What stands against putting `new` in the place of `old`.
@@ -61,6 +94,14 @@ pub fn replacement(resource: Resource, old: &Value, new: &Value) -> Vec<FieldErr
                     "field is immutable",
                 ));
             }
+        }
+        Resource::StatefulSets => {
+            batch::stateful_set(new, &mut errors);
+            batch::stateful_set_change(old, new, &mut errors);
+        }
+        Resource::Jobs => {
+            batch::job(new, &mut errors);
+            batch::job_change(old, new, &mut errors);
         }
         Resource::Leases if new["metadata"]["resourceVersion"].is_null() => {
             errors.push(FieldError::invalid(
@@ -233,6 +274,10 @@ fn is_label(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let edges = text.starts_with(plain) && text.ends_with(plain);
     edges && text.len() <= 63 && text.chars().all(|c| plain(c) || c == '-')
+}
+
+fn is_service_name(text: &str) -> bool {
+    is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 fn is_subdomain(text: &str) -> bool {

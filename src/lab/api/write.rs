@@ -1,4 +1,4 @@
-//! Writing objects: create, replace, patch, delete.
+//! Writing objects: create, replace, patch.
 //!
 //! Every write goes the same way: the object is read by its type, completed
 //! with defaults, checked, and only then stored. A dry run goes that way too,
@@ -9,13 +9,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::patch::Patch;
-use super::request::{self, Query};
+use super::request::Query;
 use super::status::ApiError;
-use super::{typed, validate};
-use crate::lab::controllers::garbage;
+use super::{allocate, typed, validate};
 use crate::lab::defaults;
 use crate::lab::kinds::Resource;
-use crate::lab::store::{Deleted, Deletion, Key, Store, StoreError};
+use crate::lab::store::{Key, Store, StoreError, View, new_uid};
 
 /// What is done with fields that the type does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +28,8 @@ enum FieldValidation {
 #[derive(Debug)]
 pub struct Options {
     fields: FieldValidation,
-    dry_run: bool,
+    /// Only try it out.
+    pub dry_run: bool,
 }
 
 impl Options {
@@ -69,7 +69,7 @@ impl Options {
     }
 
     /// The store to write to.
-    fn store(&self, store: &Store) -> Store {
+    pub fn store(&self, store: &Store) -> Store {
         if self.dry_run {
             store.fork()
         } else {
@@ -125,7 +125,8 @@ pub fn create(
     {
         metadata["name"] = json!(format!("{prefix}{}", crate::lab::random_suffix()));
     }
-    if has_status(resource)
+    metadata["uid"] = json!(new_uid());
+    if resource.about().status
         && let Some(fields) = object.as_object_mut()
     {
         fields.remove("status");
@@ -139,8 +140,30 @@ pub fn create(
     if let Some(namespace) = namespace {
         check_namespace_takes(store, resource, namespace, name)?;
     }
-    let object = options.store(store).create(resource, object)?;
+    let object = options
+        .store(store)
+        .create_with(resource, object, |object, view| {
+            give_out(resource, object, None, view)
+        })?;
     Ok(Written { object, warnings })
+}
+
+/// Gives an object what no other has, and refuses what another has already.
+fn give_out(
+    resource: Resource,
+    object: &mut Value,
+    old: Option<&Value>,
+    view: &View<'_>,
+) -> Result<(), ApiError> {
+    let errors = match resource {
+        Resource::Services => allocate::service(object, old, view),
+        _ => Vec::new(),
+    };
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    Err(ApiError::invalid(resource, name, &errors))
 }
 
 /// Which part of an object a write is about.
@@ -201,7 +224,7 @@ pub fn change(
     edit: impl FnOnce(&mut Value) -> Result<(), ApiError>,
 ) -> Result<Written, ApiError> {
     let mut warnings = Vec::new();
-    let changed = options.store(store).update_with(key, |object| {
+    let changed = options.store(store).update_seeing(key, |object, view| {
         let current = object.clone();
         edit(object)?;
         check_identity(key, &current, object)?;
@@ -213,7 +236,10 @@ pub fn change(
                 new = current.clone();
                 new["status"] = status;
             }
-            Part::Main => settle(key, &current, &mut new)?,
+            Part::Main => {
+                settle(key, &current, &mut new)?;
+                give_out(key.resource, &mut new, Some(&current), view)?;
+            }
         }
         *object = new;
         Ok::<(), ApiError>(())
@@ -236,7 +262,7 @@ fn settle(key: &Key, current: &Value, new: &mut Value) -> Result<(), ApiError> {
             }
         }
     }
-    if has_status(key.resource) {
+    if key.resource.about().status {
         new["status"] = current["status"].clone();
     }
     defaults::fill(key.resource, new);
@@ -370,65 +396,4 @@ fn check_namespace_takes(
         ));
     }
     Ok(())
-}
-
-/// Whether the status of a kind is written through a path of its own.
-fn has_status(resource: Resource) -> bool {
-    !matches!(resource, Resource::Events | Resource::Leases)
-}
-
-/// Deletes an object; the second value says whether it is gone already.
-///
-/// # Errors
-/// *400*, *403*, *404* and *409*.
-pub fn delete(
-    store: &Store,
-    key: &Key,
-    query: &Query,
-    body: Option<&Value>,
-) -> Result<(Arc<Value>, bool), ApiError> {
-    if key.resource == Resource::Namespaces
-        && matches!(key.name.as_str(), "default" | "kube-system" | "kube-public")
-    {
-        let why = "this namespace may not be deleted";
-        return Err(ApiError::forbidden(key.resource, &key.name, why));
-    }
-    let nothing = Value::Null;
-    let body = body.unwrap_or(&nothing);
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let propagation = text(&body["propagationPolicy"])
-        .or_else(|| query.get("propagationPolicy").map(str::to_owned));
-    let policy = propagation.as_deref().unwrap_or("Background");
-    if !matches!(policy, "Background" | "Foreground" | "Orphan") {
-        return Err(ApiError::bad_request(format!(
-            "invalid propagationPolicy {policy:?}: must be Foreground, Background or Orphan"
-        )));
-    }
-    let grace = match &body["gracePeriodSeconds"] {
-        Value::Null => query.number("gracePeriodSeconds")?,
-        value => Some(value.as_u64().ok_or_else(|| {
-            ApiError::bad_request("gracePeriodSeconds must be a number that is not negative")
-        })?),
-    };
-    let how = Deletion {
-        grace,
-        uid: text(&body["preconditions"]["uid"]),
-        resource_version: text(&body["preconditions"]["resourceVersion"]),
-        foreground: policy == "Foreground",
-    };
-    let mut options = Options::parse(query)?;
-    options.dry_run |= request::lists(&body["dryRun"], "All");
-    let store = options.store(store);
-    if policy == "Orphan" {
-        // What would be refused must not have let go anything.
-        store.fork().delete(key, &how)?;
-        let owner = store
-            .get(key)
-            .ok_or_else(|| StoreError::NotFound(key.clone()))?;
-        garbage::orphan(&store, &owner);
-    }
-    Ok(match store.delete(key, &how)? {
-        Deleted::Gone(object) => (object, true),
-        Deleted::Terminating(object) => (object, false),
-    })
 }

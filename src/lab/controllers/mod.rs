@@ -167,7 +167,7 @@ impl Work {
                 None
             }
             Resource::Events => self.expire(key, &object),
-            Resource::Nodes | Resource::Leases => None,
+            _ => None,
         }
     }
 

@@ -28,9 +28,7 @@ pub fn owners(object: &Value) -> impl Iterator<Item = Owner> {
     references.into_iter().flatten().filter_map(|reference| {
         let version = reference["apiVersion"].as_str()?;
         let kind = reference["kind"].as_str()?;
-        let resource = Resource::ALL
-            .into_iter()
-            .find(|it| it.names().kind == kind && it.api_version() == version)?;
+        let resource = Resource::of_type(version, kind)?;
         Some(Owner {
             resource,
             name: reference["name"].as_str()?.to_owned(),

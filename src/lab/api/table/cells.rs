@@ -4,50 +4,47 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::age::{human_duration, parse, since};
-use crate::lab::kinds::Resource;
 use crate::lab::selector::LabelSelector;
 
-/// The cells of one object's row.
-pub fn of(resource: Resource, object: &Value, now: Timestamp) -> Vec<Value> {
-    match resource {
-        Resource::Pods => pod(object, now),
-        Resource::Deployments => deployment(object, now),
-        Resource::ReplicaSets => replica_set(object, now),
-        Resource::Nodes => node(object, now),
-        Resource::Events => event(object, now),
-        Resource::Namespaces => vec![
-            name(object),
-            json!(text(&object["status"]["phase"], "")),
-            age(object, now),
-        ],
-        Resource::Leases => vec![
-            name(object),
-            json!(text(&object["spec"]["holderIdentity"], "")),
-            age(object, now),
-        ],
-    }
+/// A namespace's.
+pub fn namespace(object: &Value, now: Timestamp) -> Vec<Value> {
+    vec![
+        name(object),
+        json!(text(&object["status"]["phase"], "")),
+        age(object, now),
+    ]
 }
 
-fn name(object: &Value) -> Value {
+/// A lease's.
+pub fn lease(object: &Value, now: Timestamp) -> Vec<Value> {
+    vec![
+        name(object),
+        json!(text(&object["spec"]["holderIdentity"], "")),
+        age(object, now),
+    ]
+}
+
+pub(super) fn name(object: &Value) -> Value {
     json!(text(&object["metadata"]["name"], ""))
 }
 
-fn age(object: &Value, now: Timestamp) -> Value {
+pub(super) fn age(object: &Value, now: Timestamp) -> Value {
     json!(since(&object["metadata"]["creationTimestamp"], now))
 }
 
-fn text<'a>(value: &'a Value, absent: &'a str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, absent: &'a str) -> &'a str {
     value
         .as_str()
         .filter(|text| !text.is_empty())
         .unwrap_or(absent)
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
+/// A pod's.
+pub fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&pod["spec"], &pod["status"]);
     let summary = PodSummary::of(pod);
     let gates = items(&spec["readinessGates"]);
@@ -145,7 +142,7 @@ impl PodSummary {
     }
 }
 
-fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
+pub(super) fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
     let conditions = items(&status["conditions"]);
     let found = conditions
         .iter()
@@ -153,11 +150,11 @@ fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
     found.map_or("", |condition| text(&condition["status"], ""))
 }
 
-fn number(value: &Value) -> u64 {
+pub(super) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
 }
 
-fn template(workload: &Value) -> [Value; 3] {
+pub(super) fn template(workload: &Value) -> [Value; 3] {
     let spec = &workload["spec"];
     let containers = items(&spec["template"]["spec"]["containers"]);
     let join = |field: &str| {
@@ -172,7 +169,8 @@ fn template(workload: &Value) -> [Value; 3] {
     [join("name"), join("image"), json!(selector)]
 }
 
-fn deployment(deployment: &Value, now: Timestamp) -> Vec<Value> {
+/// A deployment's.
+pub fn deployment(deployment: &Value, now: Timestamp) -> Vec<Value> {
     let status = &deployment["status"];
     let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1);
     let [names, images, selector] = template(deployment);
@@ -188,7 +186,8 @@ fn deployment(deployment: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-fn replica_set(set: &Value, now: Timestamp) -> Vec<Value> {
+/// A replica set's.
+pub fn replica_set(set: &Value, now: Timestamp) -> Vec<Value> {
     let [names, images, selector] = template(set);
     vec![
         name(set),
@@ -202,7 +201,8 @@ fn replica_set(set: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-fn node(node: &Value, now: Timestamp) -> Vec<Value> {
+/// A node's.
+pub fn node(node: &Value, now: Timestamp) -> Vec<Value> {
     let status = &node["status"];
     let mut states = vec![match condition(status, "Ready") {
         "True" => "Ready",
@@ -247,7 +247,8 @@ fn roles(node: &Value) -> String {
     }
 }
 
-fn event(event: &Value, now: Timestamp) -> Vec<Value> {
+/// An event's.
+pub fn event(event: &Value, now: Timestamp) -> Vec<Value> {
     let first = match &event["firstTimestamp"] {
         Value::Null => &event["eventTime"],
         first => first,
@@ -313,7 +314,7 @@ mod tests {
     }
 
     fn shown(pod: &Value) -> (String, String, String) {
-        let cells = of(Resource::Pods, pod, now());
+        let cells = super::pod(pod, now());
         let cell = |index: usize| cells[index].as_str().unwrap().to_owned();
         (cell(1), cell(2), cell(3))
     }
@@ -392,7 +393,7 @@ mod tests {
 
     #[test]
     fn wide_cells_of_a_pod_say_none_rather_than_nothing() {
-        let cells = of(Resource::Pods, &pod_with(&json!({})), now());
+        let cells = pod(&pod_with(&json!({})), now());
         assert_eq!(cells[4], "60m");
         assert_eq!(
             cells[5..],
@@ -412,7 +413,7 @@ mod tests {
             },
             "status": {"readyReplicas": 1, "updatedReplicas": 2},
         });
-        let cells = of(Resource::Deployments, &deployment, now());
+        let cells = super::deployment(&deployment, now());
         let expected = [
             json!("d"),
             json!("1/3"),
@@ -437,7 +438,7 @@ mod tests {
                 "nodeInfo": {"kubeletVersion": "v1.33.0"},
             },
         });
-        let cells = of(Resource::Nodes, &node, now());
+        let cells = super::node(&node, now());
         assert_eq!(cells[1], "Ready,SchedulingDisabled");
         assert_eq!(cells[2], "agent");
         assert_eq!(cells[3], "<unknown>");
@@ -456,7 +457,7 @@ mod tests {
             "lastTimestamp": "2026-01-01T00:59:50Z",
             "source": {"component": "kubelet", "host": "n"},
         });
-        let cells = of(Resource::Events, &object, now());
+        let cells = event(&object, now());
         let expected = [
             json!("10s"),
             json!("Warning"),

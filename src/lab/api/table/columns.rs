@@ -1,36 +1,23 @@
-//! The columns of each kind's table, with the real server's names, types and
-//! priorities.
-
-use crate::lab::kinds::Resource;
+//! The columns of pods, workloads, nodes, events, namespaces and leases, with
+//! the real server's names, types and priorities.
 
 /// A column: name, type, priority (0 is always shown) and meaning.
 pub struct Column(pub &'static str, pub &'static str, pub u8, pub &'static str);
 
-/// The columns of a kind's table.
-pub const fn of(resource: Resource) -> &'static [Column] {
-    match resource {
-        Resource::Pods => PODS,
-        Resource::Deployments => DEPLOYMENTS,
-        Resource::ReplicaSets => REPLICA_SETS,
-        Resource::Nodes => NODES,
-        Resource::Events => EVENTS,
-        Resource::Namespaces => NAMESPACES,
-        Resource::Leases => LEASES,
-    }
-}
-
-const NAME: Column = Column("Name", "string", 0, "Name is unique within a namespace.");
-const AGE: Column = Column("Age", "string", 0, "Time since the object was created.");
-const CONTAINERS: Column = Column("Containers", "string", 1, "Containers of the template.");
-const IMAGES: Column = Column("Images", "string", 1, "Images of those containers.");
-const SELECTOR: Column = Column(
+/// The object's name.
+pub const NAME: Column = Column("Name", "string", 0, "Name is unique within a namespace.");
+/// Its age.
+pub const AGE: Column = Column("Age", "string", 0, "Time since the object was created.");
+pub const CONTAINERS: Column = Column("Containers", "string", 1, "Containers of the template.");
+pub const IMAGES: Column = Column("Images", "string", 1, "Images of those containers.");
+pub const SELECTOR: Column = Column(
     "Selector",
     "string",
     1,
     "Labels by which its pods are known.",
 );
 
-const PODS: &[Column] = &[
+pub const PODS: &[Column] = &[
     NAME,
     Column("Ready", "string", 0, "Containers that are ready, of all."),
     Column("Status", "string", 0, "What the pod is doing, in one word."),
@@ -52,7 +39,7 @@ const PODS: &[Column] = &[
     ),
 ];
 
-const DEPLOYMENTS: &[Column] = &[
+pub const DEPLOYMENTS: &[Column] = &[
     NAME,
     Column(
         "Ready",
@@ -73,7 +60,7 @@ const DEPLOYMENTS: &[Column] = &[
     SELECTOR,
 ];
 
-const REPLICA_SETS: &[Column] = &[
+pub const REPLICA_SETS: &[Column] = &[
     NAME,
     Column("Desired", "integer", 0, "Pods wanted."),
     Column("Current", "integer", 0, "Pods there are."),
@@ -84,7 +71,7 @@ const REPLICA_SETS: &[Column] = &[
     SELECTOR,
 ];
 
-const NODES: &[Column] = &[
+pub const NODES: &[Column] = &[
     NAME,
     Column(
         "Status",
@@ -107,7 +94,7 @@ const NODES: &[Column] = &[
     ),
 ];
 
-const EVENTS: &[Column] = &[
+pub const EVENTS: &[Column] = &[
     Column("Last Seen", "string", 0, "Time since it last happened."),
     Column("Type", "string", 0, "Normal or Warning."),
     Column("Reason", "string", 0, "What happened, in one word."),
@@ -120,10 +107,10 @@ const EVENTS: &[Column] = &[
     Column("Name", "string", 1, "Name of the event."),
 ];
 
-const NAMESPACES: &[Column] = &[
+pub const NAMESPACES: &[Column] = &[
     NAME,
     Column("Status", "string", 0, "Active or Terminating."),
     AGE,
 ];
 
-const LEASES: &[Column] = &[NAME, Column("Holder", "string", 0, "Who holds it."), AGE];
+pub const LEASES: &[Column] = &[NAME, Column("Holder", "string", 0, "Who holds it."), AGE];

@@ -4,8 +4,12 @@
 //! client shows the same. Names, priorities and rules are the real server's.
 
 mod age;
+mod batch;
 mod cells;
 mod columns;
+mod objects;
+mod rbac;
+mod storage;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -42,6 +46,43 @@ impl Include {
     }
 }
 
+/// How the objects of a kind become rows.
+struct Printer {
+    columns: &'static [Column],
+    /// One object's cells, as many as there are columns.
+    cells: fn(&Value, Timestamp) -> Vec<Value>,
+}
+
+/// The columns and cells of a kind; those of kinds that are not named here say
+/// when an object was made, as on the real server.
+fn printer(resource: Resource) -> Printer {
+    let (columns, cells): (_, fn(&Value, Timestamp) -> Vec<Value>) = match resource {
+        Resource::Pods => (columns::PODS, cells::pod),
+        Resource::Deployments => (columns::DEPLOYMENTS, cells::deployment),
+        Resource::ReplicaSets => (columns::REPLICA_SETS, cells::replica_set),
+        Resource::Nodes => (columns::NODES, cells::node),
+        Resource::Events => (columns::EVENTS, cells::event),
+        Resource::Namespaces => (columns::NAMESPACES, cells::namespace),
+        Resource::Leases => (columns::LEASES, cells::lease),
+        Resource::ServiceAccounts => (objects::SERVICE_ACCOUNTS, objects::service_account),
+        Resource::ConfigMaps => (objects::CONFIG_MAPS, objects::config_map),
+        Resource::Secrets => (objects::SECRETS, objects::secret),
+        Resource::Services => (objects::SERVICES, objects::service),
+        Resource::EndpointSlices => (objects::ENDPOINT_SLICES, objects::endpoint_slice),
+        Resource::PodDisruptionBudgets => (objects::BUDGETS, objects::budget),
+        Resource::PersistentVolumes => (storage::VOLUMES, storage::volume),
+        Resource::PersistentVolumeClaims => (storage::CLAIMS, storage::claim),
+        Resource::StorageClasses => (storage::CLASSES, storage::class),
+        Resource::StatefulSets => (batch::STATEFUL_SETS, batch::stateful_set),
+        Resource::ControllerRevisions => (batch::REVISIONS, batch::revision),
+        Resource::Jobs => (batch::JOBS, batch::job),
+        Resource::RoleBindings | Resource::ClusterRoleBindings => (rbac::BINDINGS, rbac::binding),
+        Resource::PriorityClasses => (rbac::PRIORITIES, rbac::priority),
+        Resource::Roles | Resource::ClusterRoles => (rbac::CREATED, rbac::created),
+    };
+    Printer { columns, cells }
+}
+
 /// A table of objects. `header` says whether the columns are described; in a
 /// watch only the first event does so.
 pub fn table<'a>(
@@ -51,10 +92,11 @@ pub fn table<'a>(
     header: bool,
     now: Timestamp,
 ) -> Value {
+    let printer = printer(resource);
     let rows: Vec<Value> = objects
         .into_iter()
         .map(|object| {
-            let mut row = json!({"cells": cells::of(resource, object, now)});
+            let mut row = json!({"cells": (printer.cells)(object, now)});
             match include {
                 Include::Nothing => {}
                 Include::Metadata => row["object"] = metadata_only(object),
@@ -64,7 +106,7 @@ pub fn table<'a>(
         })
         .collect();
     let columns: Vec<Value> = if header {
-        columns::of(resource).iter().map(definition).collect()
+        printer.columns.iter().map(definition).collect()
     } else {
         Vec::new()
     };
