@@ -73,6 +73,26 @@ fn a_restart_that_is_held_back() {
 }
 
 #[test]
+fn a_process_that_stands_still() {
+    pictures("stopped", Story::stopped(), &[]);
+    pictures(
+        "stopped_ledger",
+        Story::stopped(),
+        &[Action::Focus(Pane::Ledger), Action::Zoom],
+    );
+    pictures(
+        "stopped_details",
+        Story::stopped(),
+        &[Action::Focus(Pane::Ledger), Action::Up, Action::Accept],
+    );
+    pictures(
+        "fault_menu_open_trial",
+        Story::stopped(),
+        &[Action::FaultMenu],
+    );
+}
+
+#[test]
 fn calls_that_were_lost() {
     pictures("lost_calls", Story::lost_calls(), &[]);
 }
@@ -153,6 +173,16 @@ fn palette() {
 #[test]
 fn the_fault_menu_names_the_victim() {
     pictures("fault_menu", Story::killed_once(), &[Action::FaultMenu]);
+    pictures(
+        "fault_menu_stop",
+        Story::killed_once(),
+        &[
+            Action::FaultMenu,
+            Action::Down,
+            Action::Down,
+            Action::Longer,
+        ],
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! What a trial needs besides facts that come by themselves: a deadline, and
-//! the process id of the recovered program.
+//! What a trial needs besides facts that come by themselves: a deadline, a word
+//! on work that stands still, the process id of the recovered program, and the
+//! end of a fault that lasts.
 
 use std::time::Duration;
 
@@ -8,11 +9,20 @@ use crate::core::{
     event::Fact,
     model::Model,
     time::Time,
-    trial::{DEADLINE, TrialId},
+    trial::{DEADLINE, Trial, TrialId},
+    update::fault::healing,
 };
+
+use super::wires::Wires;
 
 /// The longest a kubelet holds a restart back.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+
+/// How long after a heal that did not work out it is tried again.
+const HEAL_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long a cockpit that leaves waits for a heal.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// What is to be done for a trial now.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +39,8 @@ pub struct Attendant {
     deadline: Duration,
     asked: Option<TrialId>,
     expired: Option<TrialId>,
+    stalled: Option<TrialId>,
+    heal_sent: Option<(TrialId, Time)>,
 }
 
 impl Default for Attendant {
@@ -45,11 +57,16 @@ impl Attendant {
             deadline,
             asked: None,
             expired: None,
+            stalled: None,
+            heal_sent: None,
         }
     }
 
     /// What the newest trial needs at `now`.
     pub fn attend(&mut self, model: &Model, now: Time) -> Option<Need> {
+        if let Some(heal) = self.heal(model, now) {
+            return Some(Need::Effect(heal));
+        }
         let trial = model.ledger.trials().last()?;
         if trial.marks.recovered.is_some()
             && trial.pid_after.is_none()
@@ -61,19 +78,67 @@ impl Attendant {
                 role: trial.role,
             }));
         }
-        // What the node holds a restart back is no fault of the workload.
-        let allowed = if trial.marks.backoff.is_some() {
-            self.deadline + LONGEST_BACKOFF
-        } else {
-            self.deadline
-        };
+        if self.stalled != Some(trial.id)
+            && let Some(since) = trial.stands_still(now)
+        {
+            self.stalled = Some(trial.id);
+            let trial = trial.id;
+            return Some(Need::Fact(Fact::StoodStill { trial, since }));
+        }
         if !trial.state.is_over()
             && self.expired != Some(trial.id)
-            && now.since(trial.marks.injected) >= allowed
+            && now.since(trial.marks.injected) >= self.allowed(trial)
         {
             self.expired = Some(trial.id);
             return Some(Need::Fact(Fact::DeadlinePassed { trial: trial.id }));
         }
         None
+    }
+
+    /// What the node holds a restart back, and what the fault itself lasts, is
+    /// no fault of the workload.
+    fn allowed(&self, trial: &Trial) -> Duration {
+        let backoff = trial
+            .marks
+            .backoff
+            .map_or(Duration::ZERO, |_| LONGEST_BACKOFF);
+        self.deadline + backoff + trial.lasts.unwrap_or_default()
+    }
+
+    /// Heals what has lasted long enough, until it is healed.
+    fn heal(&mut self, model: &Model, now: Time) -> Option<Effect> {
+        let trial = model.ledger.unhealed()?;
+        let due = trial.heal_due()?;
+        let waits = self
+            .heal_sent
+            .is_some_and(|(id, at)| id == trial.id && now.since(at) < HEAL_AGAIN);
+        if now < due || waits {
+            return None;
+        }
+        self.heal_sent = Some((trial.id, now));
+        healing(model)
+    }
+}
+
+/// Takes back what lasts before the cockpit leaves, and folds what it hears
+/// until that is done. Does not wait for ever: what is known of the fault is in
+/// the journal, and the victim's own clock ends it, too.
+pub async fn heal_before_leaving(model: &mut Model, wires: &mut Wires) {
+    let Some(heal) = healing(model) else { return };
+    if wires.effects.send(heal).await.is_err() {
+        return;
+    }
+    let healed = async {
+        while model.ledger.unhealed().is_some() {
+            let Some(batch) = wires.batches.recv().await else {
+                break;
+            };
+            for event in &batch {
+                model.apply(event);
+            }
+        }
+    };
+    if tokio::time::timeout(FAREWELL, healed).await.is_err() {
+        tracing::error!("left without knowing that the fault is healed");
     }
 }

@@ -19,7 +19,7 @@ use futures::StreamExt;
 use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
-    attend::{Attendant, Need},
+    attend::{Attendant, Need, heal_before_leaving},
     looks::Looks,
     signals::{self, Signal, Signals},
     terminal::Screen,
@@ -117,7 +117,30 @@ impl Cockpit {
             tracing::error!(%error, "the terminal is lost");
             Left::HungUp
         });
+        self.take_leave(left).await;
         (left, self.model)
+    }
+
+    /// Nobody is left held up by a fault.
+    async fn take_leave(&mut self, left: Left) {
+        let Some(trial) = self
+            .model
+            .ledger
+            .unhealed()
+            .filter(|_| self.ui.locked.is_none())
+        else {
+            return;
+        };
+        self.ui.notice = Some(Notice {
+            at: self.now(),
+            text: format!("healing trial {} before leaving", trial.id),
+            refusal: false,
+        });
+        self.ui.dialog = None;
+        if left == Left::Asked && self.draw().is_err() {
+            tracing::warn!("the terminal is lost");
+        }
+        heal_before_leaving(&mut self.model, &mut self.wires).await;
     }
 
     /// An error is one of the terminal, which is of no more use then.

@@ -186,6 +186,12 @@ pub enum Action {
     Aim(Target),
     /// Inject this fault into whom the menu names.
     Inject(Fault),
+    /// Let a fault that lasts do so for longer.
+    Longer,
+    /// Let a fault that lasts do so for less time.
+    Shorter,
+    /// Take back what lasts.
+    Heal,
     /// Let the workload finish: its present round is its last.
     FinishRun,
     /// Type a character.
@@ -229,13 +235,18 @@ macro_rules! catalogue {
 
 /// Every action that has a name.
 pub const CATALOGUE: &[Bindable] = catalogue! {
-    Action::FaultMenu, "fault_menu", "fault", "open the fault menu: choose what to kill";
+    Action::FaultMenu, "fault_menu", "fault", "open the fault menu: choose what to do to whom";
     Action::Inject(Fault::ProcessKill), "kill_process", "kill -9", "kill -9 the process of the side aimed at";
     Action::Inject(Fault::ProcessTerm), "term_process", "kill", "kill (SIGTERM) the process of the side aimed at";
+    Action::Inject(Fault::ProcessStop), "stop_process", "stop", "stop (SIGSTOP) the process of the side aimed at, for a time";
+    Action::Inject(Fault::ContainerKill), "kill_container", "kill all", "kill -9 all of the container of the side aimed at";
     Action::Inject(Fault::PodDelete), "delete_pod", "delete pod", "delete the pod of the side aimed at, grace 0";
     Action::Aim(Target::Role(Role::Client)), "aim_client", "client", "aim at the client";
     Action::Aim(Target::Role(Role::Server)), "aim_server", "server", "aim at the server";
     Action::Aim(Target::Random), "aim_random", "random", "aim at one of the two, drawn at the kill";
+    Action::Longer, "last_longer", "longer", "let a fault that lasts do so for longer", only_by_key;
+    Action::Shorter, "last_shorter", "shorter", "let a fault that lasts do so for less time", only_by_key;
+    Action::Heal, "heal", "heal", "take back at once what a fault that lasts has done";
     Action::FinishRun, "finish_run", "finish", "let the workload finish: its present round is the last";
     Action::Help, "help", "help", "show the keys that work here";
     Action::Palette, "palette", "palette", "do anything by name";

@@ -1,5 +1,7 @@
 //! What the cockpit asks the world to do. Adapters do it and answer with facts.
 
+use std::time::Duration;
+
 use super::{
     trial::{Fault, TrialId, Victim},
     workload::Role,
@@ -16,6 +18,18 @@ pub enum Effect {
         /// Which trial this begins.
         trial: TrialId,
         /// What is done.
+        fault: Fault,
+        /// To whom.
+        victim: Victim,
+        /// How long it is to last, where it does not end by itself.
+        lasts: Option<Duration>,
+    },
+    /// Take a fault back that lasts. Answered by
+    /// [`Healed`](super::event::Fact::Healed) or trouble.
+    Heal {
+        /// Of which trial.
+        trial: TrialId,
+        /// What was done.
         fault: Fault,
         /// To whom.
         victim: Victim,

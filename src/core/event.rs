@@ -5,6 +5,8 @@
 //! and a later version must still read them: fields are added with a default,
 //! never renamed.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -153,6 +155,28 @@ pub enum Fact {
         fault: Fault,
         /// Whom.
         victim: Victim,
+        /// How long it is to last, where it does not end by itself.
+        #[serde(default)]
+        lasts: Option<Duration>,
+    },
+    /// While a fault lasts, the client's echoes have not grown for a while.
+    StoodStill {
+        /// Which trial.
+        trial: TrialId,
+        /// Since when.
+        since: Time,
+    },
+    /// A fault that lasts is being taken back: the clock of what follows starts
+    /// here, before the request.
+    HealSent {
+        /// Which trial.
+        trial: TrialId,
+    },
+    /// A fault that lasts was taken back for certain, or there is nothing left
+    /// that it could be in force on.
+    Healed {
+        /// Which trial.
+        trial: TrialId,
     },
     /// The request was refused, or there was nothing to kill.
     FaultRefused {
@@ -276,6 +300,10 @@ pub enum Permitted {
 
 /// A pod, reduced to what the cockpit shows and measures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one field of the API, and none excludes another"
+)]
 pub struct Pod {
     /// Unique for ever; a replacement has another.
     pub uid: String,
@@ -301,6 +329,10 @@ pub struct Pod {
     pub deleting: bool,
     /// Its Ready condition.
     pub ready: bool,
+    /// A process in one of its containers sees, and could kill, processes that
+    /// are not of this container: they share a pid namespace.
+    #[serde(default)]
+    pub shares_pids: bool,
     /// Its containers, in the order of the spec.
     pub containers: Vec<Container>,
 }

@@ -190,5 +190,6 @@ pub fn inject(fault: Fault, name: &str) -> Effect {
         trial: TrialId(1),
         fault,
         victim: victim(name),
+        lasts: fault.lasts().then_some(Fault::LASTS),
     }
 }

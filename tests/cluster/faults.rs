@@ -174,6 +174,118 @@ async fn a_pod_that_is_another_one_by_now_is_not_deleted() {
 }
 
 #[tokio::test]
+async fn a_stopped_process_has_a_clock_beside_it_and_is_let_go() {
+    let (fake, mut cockpit) = running_client(&[
+        ("sleep 15", Exec::Exit("", "", 0)),
+        ("kill -STOP", Exec::Exit("", "", 0)),
+        ("kill -CONT", Exec::Exit("", "", 0)),
+        PID,
+    ])
+    .await;
+    cockpit.ask(inject(Fault::ProcessStop, "c")).await;
+    assert_eq!(injected(&mut cockpit).await.pid, Some(17));
+    until("the stop", || fake.state().deeds.len() == 3).await;
+    // The clock first: a cockpit that dies now leaves nobody stopped for ever.
+    let clock = fake.state().deeds[1].clone();
+    assert!(clock.contains("sleep 15"), "{clock}");
+    assert!(clock.contains("kill -CONT $(pidof Job)"), "{clock}");
+    assert_eq!(
+        fake.state().deeds[2],
+        "exec c sh -c kill -STOP $(pidof Job)"
+    );
+    cockpit.ask(heal()).await;
+    cockpit
+        .hear("the heal's clock", |fact| {
+            matches!(fact, Fact::HealSent { .. })
+        })
+        .await;
+    cockpit
+        .hear("the heal", |fact| matches!(fact, Fact::Healed { .. }))
+        .await;
+    assert_eq!(
+        fake.state().deeds[3],
+        "exec c sh -c kill -CONT $(pidof Job)"
+    );
+}
+
+fn heal() -> Effect {
+    Effect::Heal {
+        trial: TrialId(1),
+        fault: Fault::ProcessStop,
+        victim: victim("c"),
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_did_not_work_is_refused_and_one_without_a_clock_is_not() {
+    let (_fake, mut cockpit) = running_client(&[
+        ("sleep 15", Exec::Exit("", "not here", 126)),
+        ("kill -STOP", Exec::Exit("", "not permitted", 1)),
+        PID,
+    ])
+    .await;
+    cockpit.ask(inject(Fault::ProcessStop, "c")).await;
+    injected(&mut cockpit).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(reason.contains("not permitted"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_is_gone_needs_no_heal_and_what_cannot_be_healed_is_trouble() {
+    for (answers, is_healed) in [
+        (
+            &[
+                ("kill -CONT", Exec::Exit("", "usage", 2)),
+                ("pidof Job", Exec::Exit("", "", 1)),
+            ][..],
+            true,
+        ),
+        (
+            &[("kill -CONT", Exec::Refused(404, "pods \"c\" not found"))],
+            true,
+        ),
+        (
+            &[("kill -CONT", Exec::Refused(500, "no route to the node"))],
+            false,
+        ),
+        (
+            &[("kill -CONT", Exec::Exit("", "not permitted", 1)), PID],
+            false,
+        ),
+    ] {
+        let (_fake, mut cockpit) = running_client(answers).await;
+        cockpit.ask(heal()).await;
+        let fact = cockpit
+            .hear("an answer", |fact| {
+                matches!(fact, Fact::Healed { .. } | Fact::Trouble(_))
+            })
+            .await;
+        assert_eq!(matches!(fact, Fact::Healed { .. }), is_healed, "{fact:?}");
+    }
+}
+
+#[tokio::test]
+async fn all_of_a_container_is_killed_with_one_command() {
+    let (fake, mut cockpit) = running_client(&[("kill -9 -1", Exec::Dies), PID]).await;
+    cockpit.ask(inject(Fault::ContainerKill, "c")).await;
+    assert_eq!(injected(&mut cockpit).await.pid, Some(17));
+    until("the kill", || fake.state().deeds.len() == 2).await;
+    assert_eq!(fake.state().deeds[1], "exec c sh -c kill -9 -1");
+}
+
+/// Linux ignores what a process inside a pid namespace sends to its process 1.
+#[tokio::test]
+async fn process_1_is_not_even_tried() {
+    for fault in [Fault::ProcessKill, Fault::ProcessStop, Fault::ContainerKill] {
+        let (fake, mut cockpit) = running_client(&[("pidof Job", Exec::Exit("1\n", "", 0))]).await;
+        cockpit.ask(inject(fault, "c")).await;
+        let reason = cockpit.hear_refusal().await;
+        assert!(reason.contains("process 1 of its container"), "{reason}");
+        assert_eq!(fake.state().deeds, ["exec c pidof Job"]);
+    }
+}
+
+#[tokio::test]
 async fn a_read_only_cockpit_refuses_everything() {
     let fake = Fake::start().await;
     fake.put_pod(&pod("c", "client", 0, &running()));
@@ -250,6 +362,7 @@ async fn a_sidecar_is_never_hit() {
             trial: TrialId(1),
             fault: Fault::ProcessKill,
             victim: named,
+            lasts: None,
         })
         .await;
     assert_eq!(injected(&mut cockpit).await.container, "client");

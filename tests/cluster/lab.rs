@@ -150,6 +150,7 @@ async fn kill(cockpit: &mut Cockpit, fault: Fault, role: Role) {
             trial: TrialId(1),
             fault,
             victim: known.victim(role),
+            lasts: None,
         })
         .await;
     let fact = cockpit

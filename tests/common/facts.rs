@@ -100,6 +100,7 @@ fn injected() -> impl Strategy<Value = Fact> {
                 restarts,
                 pid: None,
             },
+            lasts: fault.lasts().then_some(Fault::LASTS),
         },
     )
 }
@@ -199,6 +200,12 @@ fn of_trials() -> impl Strategy<Value = Fact> {
             pid,
         }),
         1 => (1..4_u32).prop_map(|id| Fact::DeadlinePassed { trial: TrialId(id) }),
+        1 => (1..4_u32, 0..9_000_u64).prop_map(|(id, ms)| Fact::StoodStill {
+            trial: TrialId(id),
+            since: Time::from_millis(ms),
+        }),
+        2 => (1..4_u32).prop_map(|id| Fact::HealSent { trial: TrialId(id) }),
+        2 => (1..4_u32).prop_map(|id| Fact::Healed { trial: TrialId(id) }),
         1 => Just(Fact::CockpitResumed),
     ]
 }

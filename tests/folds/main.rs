@@ -5,6 +5,7 @@
 #[path = "../common/facts.rs"]
 mod facts;
 
+mod lasting;
 mod model;
 mod random;
 mod story;

@@ -162,6 +162,7 @@ impl Story {
             trial: TrialId(id),
             fault,
             victim,
+            lasts: fault.lasts().then_some(Fault::LASTS),
         })
     }
 
@@ -191,6 +192,21 @@ impl Story {
 
     pub fn deadline(&mut self, id: u32) -> &mut Self {
         self.sees(Fact::DeadlinePassed { trial: TrialId(id) })
+    }
+
+    pub fn stood_still(&mut self, id: u32, since: u64) -> &mut Self {
+        self.sees(Fact::StoodStill {
+            trial: TrialId(id),
+            since: Time::from_millis(since),
+        })
+    }
+
+    pub fn heal_sent(&mut self, id: u32) -> &mut Self {
+        self.sees(Fact::HealSent { trial: TrialId(id) })
+    }
+
+    pub fn healed(&mut self, id: u32) -> &mut Self {
+        self.sees(Fact::Healed { trial: TrialId(id) })
     }
 
     pub fn trial(&self, id: u32) -> &Trial {

@@ -74,6 +74,7 @@ fn injection(ms: u64, id: u32) -> Event {
         trial: TrialId(id),
         fault: Fault::ProcessKill,
         victim,
+        lasts: None,
     };
     event(ms, fact)
 }

@@ -168,6 +168,15 @@ impl Story {
         story
     }
 
+    /// A server that was stopped and let go, and a client that stands still.
+    pub fn stopped() -> Self {
+        let mut story = Self::killed_once();
+        story.stop_trial(Role::Server);
+        story.works(7_000);
+        story.stops(Role::Client, 3_700);
+        story
+    }
+
     /// A kill that was not survived: calls are missing.
     pub fn lost_calls() -> Self {
         let mut story = Self::killed_once();
@@ -298,6 +307,37 @@ impl Story {
         self.recovers(role, rto - 85 - rto / 2);
     }
 
+    /// A process stands still, is let go after ten seconds, and works on.
+    pub fn stop_trial(&mut self, role: Role) {
+        self.stops(role, 10_000);
+        let trial = TrialId(self.trials);
+        self.tell(Fact::HealSent { trial });
+        self.wait(31);
+        self.echoed += 1 << 20;
+        self.progress(Role::Client, false);
+        self.tell(Fact::Healed { trial });
+        self.wait(100);
+        for role in Role::ALL {
+            self.echoed += 1 << 20;
+            self.progress(role, false);
+        }
+        self.wait(100);
+        for role in Role::ALL {
+            self.progress(role, false);
+        }
+        self.tell(Fact::PidAfter { trial, pid: 7 });
+    }
+
+    /// A process stands still, for so long already.
+    pub fn stops(&mut self, role: Role, millis: u64) {
+        self.inject(Fault::ProcessStop, role);
+        let trial = TrialId(self.trials);
+        let since = self.now + Duration::from_millis(40);
+        self.wait(1_100);
+        self.tell(Fact::StoodStill { trial, since });
+        self.wait(millis - 1_100);
+    }
+
     /// A fault that reaches nobody.
     pub fn refused(&mut self) {
         self.trials += 1;
@@ -318,6 +358,7 @@ impl Story {
             trial: TrialId(self.trials),
             fault,
             victim: victim.clone(),
+            lasts: fault.lasts().then_some(Fault::LASTS),
         });
         victim
     }
@@ -555,6 +596,7 @@ impl Story {
             ),
             deleting: false,
             ready: true,
+            shares_pids: false,
             containers: vec![Container {
                 name: format!("perftest{role}"),
                 id: Some(self.container_id(role)),

@@ -139,11 +139,7 @@ impl Sandbox {
 
     /// The processes of this sandbox that are called so.
     pub fn processes_called(&self, name: &str) -> Vec<i32> {
-        let mut processes = self.processes();
-        processes.retain(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
-        });
-        processes
+        called(self.processes(), name)
     }
 
     /// The sockets on which processes of this sandbox listen now.
@@ -249,6 +245,14 @@ fn sockets_of(pid: i32) -> Vec<u64> {
             link.strip_suffix(']')?.parse().ok()
         })
         .collect()
+}
+
+/// Those of some processes that are called so.
+pub fn called(mut processes: Vec<i32>, name: &str) -> Vec<i32> {
+    processes.retain(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
+    });
+    processes
 }
 
 /// Sends a signal; a process that is gone already is all right.

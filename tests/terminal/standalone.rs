@@ -9,7 +9,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::sandbox::{GENTLE, Sandbox, ended, kill, processes_with, run_mark};
+use crate::sandbox::{GENTLE, Sandbox, called, ended, kill, processes_with, run_mark};
 
 pub struct Lab {
     child: Child,
@@ -48,6 +48,11 @@ impl Lab {
 
     pub fn kubeconfig(&self) -> &str {
         self.kubeconfig.to_str().unwrap()
+    }
+
+    /// The processes in its pods that are called so.
+    pub fn processes_called(&self, name: &str) -> Vec<i32> {
+        called(processes_with(std::slice::from_ref(&self.mark)), name)
     }
 
     /// Stops it in good order: nothing may be left.

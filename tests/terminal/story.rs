@@ -5,7 +5,8 @@ use termlens::{Key, Screen};
 use crate::{
     bare::Bare,
     sandbox::{Sandbox, all_listening, ended, eventually},
-    screen::{See, at_work, kill, leave, press, survived},
+    screen::{See, at_work, inject, kill, leave, press, survived, trial},
+    standalone::Lab,
 };
 
 #[test]
@@ -37,6 +38,59 @@ fn the_plain_kill_the_deleted_pod_and_the_server_are_survived_too() {
     kill(&mut terminal, Some('s'), 'p', 3);
     kill(&mut terminal, Some('s'), 'd', 4);
     leave(terminal);
+    sandbox.assert_clean();
+}
+
+/// The whole container dies, and a process that stands still comes back as the
+/// one it was.
+#[test]
+fn the_killed_container_and_the_stopped_process_are_survived_too() {
+    let sandbox = Sandbox::new();
+    let mut terminal = sandbox.demo();
+    kill(&mut terminal, None, 'a', 1);
+    // For two seconds instead of ten.
+    press(&mut terminal, 'x', |s| s.contains("SIGSTOP) for 10 s"));
+    press(&mut terminal, '-', |s| s.contains("SIGSTOP) for 5 s"));
+    press(&mut terminal, '-', |s| s.contains("SIGSTOP) for 2 s"));
+    press(&mut terminal, 'z', |s| s.contains("stalled, heals in"));
+    let states = |name: &str| states(sandbox.processes_called(name));
+    assert_eq!(states("Job"), "T");
+    let screen = terminal.see(survived(2));
+    assert_ne!(states("Job"), "T");
+    let row = trial(&screen, 2).unwrap();
+    assert!(row.contains("STOP"), "{row}");
+    // The server, healed by hand long before its time.
+    inject(&mut terminal, Some('s'), 'z');
+    terminal.see(|s| s.contains("stalled, heals in"));
+    assert_eq!(states("Server"), "T");
+    terminal.send(Key::Char('H')).unwrap();
+    terminal.see(survived(3));
+    assert_ne!(states("Server"), "T");
+    leave(terminal);
+    sandbox.assert_clean();
+}
+
+/// The states of processes, as the kernel tells them.
+fn states(processes: Vec<i32>) -> String {
+    let state = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap()[..1].to_owned()
+    };
+    processes.into_iter().map(state).collect()
+}
+
+#[test]
+fn a_cockpit_that_leaves_lets_go_whom_it_stopped() {
+    let sandbox = Sandbox::new();
+    let lab = Lab::start(&sandbox, &[]);
+    let mut terminal = sandbox.terminal(&["--kubeconfig", lab.kubeconfig()]);
+    terminal.see(at_work);
+    inject(&mut terminal, None, 'z');
+    terminal.see(|s| s.contains("stalled, heals in"));
+    assert_eq!(states(lab.processes_called("Job")), "T");
+    leave(terminal);
+    assert_ne!(states(lab.processes_called("Job")), "T");
+    lab.stop();
     sandbox.assert_clean();
 }
 

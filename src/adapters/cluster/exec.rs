@@ -16,6 +16,7 @@ use super::{
     access::Session,
     failure::{Failure, Kind, quote},
 };
+use crate::core::trial::Victim;
 
 /// Output that is kept of one stream, bytes.
 const KEPT: u64 = 16 * 1024;
@@ -27,6 +28,16 @@ pub struct Place<'a> {
     pub pod: &'a str,
     /// The container's name.
     pub container: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Where the victim's program runs.
+    pub fn of(victim: &'a Victim) -> Self {
+        Self {
+            pod: &victim.pod,
+            container: &victim.container,
+        }
+    }
 }
 
 /// How a command ended.

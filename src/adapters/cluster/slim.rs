@@ -70,6 +70,9 @@ struct Meta {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     node_name: Option<String>,
+    #[serde(rename = "hostPID")]
+    host_pid: Option<bool>,
+    share_process_namespace: Option<bool>,
     containers: Vec<SpecContainer>,
 }
 
@@ -180,6 +183,8 @@ impl Slim {
         } = self;
         let labels = metadata.labels.unwrap_or_default();
         let role = selectors.role(&labels);
+        let shares = [spec.host_pid, spec.share_process_namespace];
+        let shares_pids = shares.contains(&Some(true));
         let player = role.map(|role| player(&spec.containers, role));
         let mut statuses = status.container_statuses.unwrap_or_default();
         let containers = spec
@@ -210,6 +215,7 @@ impl Slim {
             created_ms: metadata.creation_timestamp.map(Timestamp::as_millisecond),
             deleting: metadata.deletion_timestamp.is_some(),
             ready,
+            shares_pids,
             containers,
         }
     }

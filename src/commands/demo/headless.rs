@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::builder::PossibleValue;
 use color_eyre::eyre::{Report, Result, bail, eyre};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::outcome::Outcome;
 use crate::{
     app::{
-        attend::{Attendant, Need},
+        attend::{Attendant, Need, heal_before_leaving},
         wires::Wires,
     },
     commands::complain,
@@ -45,14 +46,35 @@ const FINISHED_WITHIN: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Which faults are injected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Faults {
-    /// `kill -9` of the process.
-    Process,
-    /// Delete the pod, grace 0.
-    Pod,
-    /// One of all faults each time, the plain `kill` among them.
+    /// This one.
+    One(Fault),
+    /// One of the kills of a process or a pod each time.
     Mixed,
+}
+
+impl clap::ValueEnum for Faults {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Faults; Fault::ALL.len() + 1] = {
+            let mut all = [Faults::Mixed; Fault::ALL.len() + 1];
+            let mut i = 0;
+            while i < Fault::ALL.len() {
+                all[i] = Faults::One(Fault::ALL[i]);
+                i += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::One(fault) => PossibleValue::new(fault.word()).help(fault.describe()),
+            Self::Mixed => PossibleValue::new("mixed")
+                .help("kill -9 or kill the process or delete the pod, drawn each time"),
+        })
+    }
 }
 
 /// Who is hit.
@@ -137,6 +159,7 @@ impl Runner {
     /// Returns what came of it, and why it is not the whole plan.
     pub async fn run(mut self, stop: impl Future<Output = Report>) -> (Outcome, Option<Report>) {
         let failure = self.carry_out(stop).await.err();
+        heal_before_leaving(&mut self.model, &mut self.wires).await;
         self.bar.finish_and_clear();
         (Outcome::of(&self.model), failure)
     }
@@ -272,9 +295,8 @@ impl Runner {
 
     fn draw(&mut self) -> (Fault, Target) {
         let fault = match self.plan.faults {
-            Faults::Process => Fault::ProcessKill,
-            Faults::Pod => Fault::PodDelete,
-            Faults::Mixed => Fault::ALL[(self.lots.draw() % Fault::ALL.len() as u64) as usize],
+            Faults::One(fault) => fault,
+            Faults::Mixed => Fault::MIXED[(self.lots.draw() % Fault::MIXED.len() as u64) as usize],
         };
         let target = match self.plan.targets {
             Targets::Client => Target::Role(Role::Client),

@@ -60,7 +60,7 @@ pub struct Args {
     kills: usize,
 
     /// What is done to the victims
-    #[arg(long, value_enum, default_value_t = Faults::Process, requires = "headless")]
+    #[arg(long, value_enum, default_value = "process", requires = "headless")]
     fault: Faults,
 
     /// Who the victims are

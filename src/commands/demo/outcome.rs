@@ -29,6 +29,9 @@ pub struct Outcome {
     pub rto_ms: Option<Millis>,
     /// Recovery time without what the node held restarts back.
     pub rto_without_backoff_ms: Option<Millis>,
+    /// From the heal of a fault that lasted to new work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rto_from_heal_ms: Option<Millis>,
     /// The length of each phase.
     pub phases_ms: BTreeMap<Phase, Millis>,
     /// The median throughput of the rounds of each message size.
@@ -91,6 +94,9 @@ pub struct TrialOutcome {
     pub epoch_after: Option<u64>,
     /// Recovery time, ms.
     pub rto_ms: Option<f64>,
+    /// From the heal of a fault that lasted to new work, ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rto_from_heal_ms: Option<f64>,
     /// The length of each phase, ms.
     pub phases_ms: BTreeMap<Phase, f64>,
 }
@@ -106,10 +112,12 @@ impl Outcome {
             duplicated,
             rto,
             rto_without_backoff,
+            rto_from_heal,
             ..
         } = model.ledger.summary();
         let phases_ms = Phase::ALL
             .into_iter()
+            .filter(|phase| trials.iter().any(|trial| trial.fault.has_phase(*phase)))
             .filter_map(|phase| {
                 let lengths = trials.iter().filter(|t| t.recovery_time().is_some());
                 let spread = Spread::of(lengths.map(|trial| trial.phase(phase)))?;
@@ -123,6 +131,7 @@ impl Outcome {
             duplicated: duplicated + surplus(model),
             rto_ms: rto.map(Millis::from),
             rto_without_backoff_ms: rto_without_backoff.map(Millis::from),
+            rto_from_heal_ms: rto_from_heal.map(Millis::from),
             phases_ms,
             throughput_gib_s: throughput(model),
             bytes_received: Bytes {
@@ -205,7 +214,7 @@ impl TrialOutcome {
         let victim = trial.victim.as_ref();
         let killed_by = trial.signal_seen.or_else(|| {
             // The status of a deleted pod is deleted with it.
-            (trial.fault.signal().is_none() && trial.marks.down.is_some()).then_some(9)
+            (trial.fault.replaces_pod() && trial.marks.down.is_some()).then_some(9)
         });
         Self {
             id: trial.id.0,
@@ -224,6 +233,7 @@ impl TrialOutcome {
             epoch_before: trial.epoch_before,
             epoch_after: trial.epoch_after,
             rto_ms: trial.recovery_time().map(millis),
+            rto_from_heal_ms: trial.recovery_time_from_heal().map(millis),
             phases_ms: trial
                 .phases()
                 .into_iter()

@@ -38,6 +38,8 @@ pub struct Summary {
     pub rto: Option<Spread>,
     /// Recovery time without what the node held restarts back.
     pub rto_without_backoff: Option<Spread>,
+    /// From the heal of a fault that lasted to new work.
+    pub rto_from_heal: Option<Spread>,
     /// Some recovery time is an upper bound only.
     pub coarse: bool,
 }
@@ -82,6 +84,13 @@ impl Ledger {
         open.rev().find(|trial| !trial.state.is_over())
     }
 
+    /// The trial whose fault may still be in force. There is never more than
+    /// one: no fault is injected before the last one is healed.
+    pub fn unhealed(&self) -> Option<&Trial> {
+        let mut reached = self.trials.iter().rev().filter(|trial| trial.reached());
+        reached.next().filter(|trial| trial.is_unhealed())
+    }
+
     /// The number of the next trial.
     pub fn next_id(&self) -> TrialId {
         TrialId(self.trials.last().map_or(0, |trial| trial.id.0) + 1)
@@ -109,6 +118,7 @@ impl Ledger {
             rto_without_backoff: Spread::of(
                 timed().filter_map(Trial::recovery_time_without_backoff),
             ),
+            rto_from_heal: Spread::of(timed().filter_map(Trial::recovery_time_from_heal)),
             coarse: reached().any(|trial| trial.coarse),
         }
     }
@@ -123,9 +133,11 @@ impl Ledger {
                 trial,
                 fault,
                 victim,
+                lasts,
             } if self.get(*trial).is_none() => {
                 let victim = victim.clone();
-                let trial = Trial::injected(*trial, at, *fault, victim, self.before);
+                let mut trial = Trial::injected(*trial, at, *fault, victim, self.before);
+                trial.lasts = *lasts;
                 self.trials.push(trial);
                 true
             }
@@ -139,8 +151,8 @@ impl Ledger {
                 self.trials.push(trial);
                 true
             }
-            // The answer to a question about a trial that is over already.
-            Fact::PidAfter { trial, .. } => self
+            // What may be said of a trial that is over already.
+            Fact::PidAfter { trial, .. } | Fact::Healed { trial } => self
                 .trials
                 .iter_mut()
                 .find(|known| known.id == *trial)

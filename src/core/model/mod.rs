@@ -193,6 +193,9 @@ impl Model {
             // Trials are the ledger's.
             Fact::FaultInjected { .. }
             | Fact::FaultRefused { .. }
+            | Fact::StoodStill { .. }
+            | Fact::HealSent { .. }
+            | Fact::Healed { .. }
             | Fact::PidAfter { .. }
             | Fact::DeadlinePassed { .. } => return false,
             said => self.apply_said(at, said),

@@ -1,14 +1,17 @@
 //! A trial: one fault, and how the workload came back from it.
 //!
 //! `injected → down → (backoff) → restarted → ready → recovered → verified`,
-//! or `not injected`, `lost`, `timed out`. The state machine is fed by facts
-//! only. Watches coalesce, so a later mark implies the earlier ones: a pod that
+//! or `not injected`, `lost`, `timed out`. A fault that lasts until it is healed
+//! kills nobody: `injected → stalled → healed → recovered → verified`. The state
+//! machine is fed by facts only. Watches coalesce, so a later mark implies the earlier ones: a pod that
 //! is seen running again with one restart more was down, though nobody saw it.
 //!
 //! The recovery time is `recovered − injected`, both by the cockpit's monotonic
 //! clock: the clock starts before the request is sent, because an exec into a
 //! dying container often never answers.
 
+mod fault;
+mod lasting;
 mod observe;
 mod phases;
 
@@ -16,7 +19,11 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::phases::{Marks, Phase};
+pub use self::{
+    fault::{Fault, Group},
+    lasting::STANDSTILL,
+    phases::{Marks, Phase},
+};
 use super::{
     time::Time,
     workload::{Role, line::Progress},
@@ -33,56 +40,6 @@ pub struct TrialId(pub u32);
 impl fmt::Display for TrialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
-    }
-}
-
-/// What is done to the victim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// `kill -9` of the program inside its container.
-    ProcessKill,
-    /// `kill` (SIGTERM) of the program: the step of the original's document.
-    ProcessTerm,
-    /// The pod is deleted with a grace period of zero.
-    PodDelete,
-}
-
-impl Fault {
-    /// All faults, in the order of the menu.
-    pub const ALL: [Self; 3] = [Self::ProcessKill, Self::ProcessTerm, Self::PodDelete];
-
-    /// What the ledger calls it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ProcessKill => "process",
-            Self::ProcessTerm => "process (TERM)",
-            Self::PodDelete => "pod",
-        }
-    }
-
-    /// What is done, in words that name no victim.
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::ProcessKill => "kill -9 the process",
-            Self::ProcessTerm => "kill (SIGTERM) the process",
-            Self::PodDelete => "delete the pod, grace 0",
-        }
-    }
-
-    /// The signal that a process fault sends.
-    pub const fn signal(self) -> Option<i32> {
-        match self {
-            Self::ProcessKill => Some(9),
-            Self::ProcessTerm => Some(15),
-            Self::PodDelete => None,
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 
@@ -113,6 +70,10 @@ pub struct Victim {
 pub enum State {
     /// The fault is injected; the death is not seen yet.
     Injected,
+    /// No work is done any more, and the fault lasts.
+    Stalled,
+    /// The fault is taken back; new work is yet to be done.
+    Healed,
     /// The victim is dead.
     Down,
     /// The node holds its restart back.
@@ -149,6 +110,8 @@ impl State {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Injected => "injected",
+            Self::Stalled => "stalled",
+            Self::Healed => "healed",
             Self::Down => "down",
             Self::Backoff => "back-off",
             Self::Restarted => "restarted",
@@ -173,6 +136,8 @@ pub struct Trial {
     pub role: Role,
     /// To whom exactly; none if nobody was found to do it to.
     pub victim: Option<Victim>,
+    /// How long the fault was meant to last; none if it is over at once.
+    pub lasts: Option<Duration>,
     /// When what was seen.
     pub marks: Marks,
     /// Where it stands.
@@ -220,6 +185,8 @@ struct Clues {
     /// The client's echoes stand still since: where the server's death began
     /// to show.
     still_since: Option<Time>,
+    /// How a fault that lasts does so.
+    hold: lasting::Hold,
     /// Held back by the node, all times together that are over.
     held: Duration,
     /// Held back by the node now, since.
@@ -254,6 +221,7 @@ impl Trial {
             coarse: before.progress[Role::Client as usize].is_none(),
             clues: Clues {
                 floor: before.echoed,
+                hold: lasting::Hold::since(at),
                 ..Clues::default()
             },
             ..Self::begin(id, at, fault, victim.role, Some(victim), State::Injected)
@@ -278,6 +246,7 @@ impl Trial {
             fault,
             role,
             victim,
+            lasts: None,
             marks: Marks {
                 injected: at,
                 ..Marks::default()

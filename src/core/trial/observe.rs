@@ -1,6 +1,6 @@
 //! What a fact does to a trial.
 
-use super::{Fault, State, Trial, Victim};
+use super::{State, Trial, Victim};
 use crate::core::{
     event::{Container, ContainerState, Fact, Pod, Terminated},
     time::Time,
@@ -29,6 +29,12 @@ impl Trial {
                 self.mark_broken(*expected, *got);
                 true
             }
+            // A fault may have to be taken back after its trial is over.
+            Fact::Healed { trial } if *trial == self.id => {
+                let before = self.is_unhealed();
+                self.observe_healed(at);
+                before
+            }
             Fact::Log { .. } => false,
             _ if self.state.is_over() => false,
             _ => {
@@ -43,7 +49,9 @@ impl Trial {
         match fact {
             // A request whose answer got lost may still have killed.
             Fact::FaultRefused { trial, reason, .. }
-                if *trial == self.id && self.marks.down.is_none() =>
+                if *trial == self.id
+                    && self.marks.down.is_none()
+                    && self.marks.stalled.is_none() =>
             {
                 self.state = State::NotInjected {
                     reason: reason.clone(),
@@ -66,6 +74,8 @@ impl Trial {
                 replayed: false,
                 ..
             } => self.observe_round(at),
+            Fact::StoodStill { trial, since } if *trial == self.id => self.mark_stalled(*since),
+            Fact::HealSent { trial } if *trial == self.id => self.observe_heal_sent(at),
             Fact::CockpitResumed => self.interrupted = true,
             Fact::DeadlinePassed { trial } if *trial == self.id => self.state = State::TimedOut,
             _ => {}
@@ -85,7 +95,7 @@ impl Trial {
         let known = std::mem::replace(&mut self.clues.pod_gone, true);
         // With its pod goes the execution that a killed process was replaced
         // by; a deleted pod may have its replacement already.
-        self.mark_down_again(at, !known && self.fault != Fault::PodDelete);
+        self.mark_down_again(at, !known && !self.fault.replaces_pod());
     }
 
     fn observe_pod(&mut self, at: Time, pod: &Pod) {
@@ -96,7 +106,7 @@ impl Trial {
         let replacement = pod.uid != victim.pod_uid;
         // Only a pod that was deleted is replaced while its end is not seen
         // yet; and a pod on its way out replaces nobody.
-        let replaces = self.fault == Fault::PodDelete || self.clues.pod_gone;
+        let replaces = self.fault.replaces_pod() || self.clues.pod_gone;
         if replacement && (!replaces || pod.deleting) {
             return;
         }
@@ -196,11 +206,14 @@ impl Trial {
             .is_none_or(|before| progress.echoed != before);
         self.clues.echoed = Some(progress.echoed);
         if moved {
+            self.note_moved(at);
             self.clues.still_since = None;
         } else if self.clues.still_since.is_none() {
             self.clues.still_since = Some(at);
         }
-        if self.epoch_after.is_none() {
+        let unseen = self.is_let_go() && std::mem::take(&mut self.clues.hold.unseen);
+        let comes_back = self.epoch_after.is_some() || self.is_let_go() && !unseen;
+        if !comes_back {
             // What the victim still did before it died, and what was on its way
             // then, is not recovery.
             self.clues.floor = self.clues.floor.max(progress.echoed);
@@ -218,7 +231,7 @@ impl Trial {
             Role::Client => self.clues.voice,
             Role::Server => self.marks.restarted.is_some(),
         };
-        if self.coarse && anew {
+        if self.coarse && (anew || self.is_let_go()) {
             self.mark_recovered(at);
             self.mark_verified(at);
         }
@@ -226,13 +239,14 @@ impl Trial {
 
     /// The time of a mark. Facts of several sources may overtake each other by
     /// a hair, but no mark is before an earlier one.
-    fn stamp(&mut self, at: Time) -> Time {
+    pub(super) fn stamp(&mut self, at: Time) -> Time {
         self.clues.latest = self.clues.latest.max(self.marks.injected).max(at);
         self.clues.latest
     }
 
     fn mark_down(&mut self, at: Time) {
-        if self.marks.down.is_some() {
+        // Who was held up and works again dies of something else.
+        if self.marks.down.is_some() || self.marks.recovered.is_some() {
             return;
         }
         // The echoes of a dead server stop before anybody says that it died.
@@ -259,7 +273,8 @@ impl Trial {
 
     /// The node holds the restart back.
     fn mark_held_back(&mut self, at: Time) {
-        if self.marks.restarted.is_none() && self.clues.held_since.is_none() {
+        let ahead = self.marks.restarted.is_none() && self.marks.recovered.is_none();
+        if ahead && self.clues.held_since.is_none() {
             let at = self.stamp(at);
             self.marks.backoff.get_or_insert(at);
             self.clues.held_since = Some(at);
@@ -279,14 +294,14 @@ impl Trial {
     fn mark_restarted(&mut self, at: Time) {
         self.mark_down(at);
         self.mark_let_go(at);
-        if self.marks.restarted.is_none() {
+        if self.marks.restarted.is_none() && self.marks.down.is_some() {
             self.marks.restarted = Some(self.stamp(at));
             self.state = State::Restarted;
         }
     }
 
     fn mark_ready(&mut self, at: Time) {
-        if self.marks.ready.is_none() {
+        if self.marks.ready.is_none() && self.marks.restarted.is_some() {
             self.marks.ready = Some(self.stamp(at));
             if self.marks.recovered.is_none() {
                 self.state = State::Ready;
@@ -295,7 +310,10 @@ impl Trial {
     }
 
     fn mark_recovered(&mut self, at: Time) {
-        self.mark_restarted(at);
+        // Who was only held up goes on as the one it was.
+        if self.epoch_after.is_some() || !self.is_let_go() {
+            self.mark_restarted(at);
+        }
         self.marks.recovered = Some(self.stamp(at));
         self.state = State::Recovered;
     }

@@ -12,6 +12,12 @@ use crate::core::time::Time;
 pub struct Marks {
     /// The request was sent.
     pub injected: Time,
+    /// No work was done any more: a fault that lasts took hold.
+    #[serde(default)]
+    pub stalled: Option<Time>,
+    /// The request to heal was sent.
+    #[serde(default)]
+    pub healed: Option<Time>,
     /// The container ended, the pod went, or progress began anew.
     pub down: Option<Time>,
     /// The node holds the restart back.
@@ -30,8 +36,10 @@ pub struct Marks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// From the request until the death was seen.
+    /// From the request until the death was seen, or that no work is done.
     Detect,
+    /// Held up by a fault that lasts, until it was healed or the victim died.
+    Hold,
     /// Held back by the node.
     Backoff,
     /// From the death (or the end of back-off) until a new execution ran.
@@ -44,18 +52,25 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Detect,
+        Self::Hold,
         Self::Backoff,
         Self::Restart,
         Self::Ready,
         Self::Recover,
     ];
 
+    /// Whether only some faults have it.
+    pub const fn is_special(self) -> bool {
+        matches!(self, Self::Hold)
+    }
+
     /// One word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Detect => "detect",
+            Self::Hold => "hold",
             Self::Backoff => "backoff",
             Self::Restart => "restart",
             Self::Ready => "ready",
@@ -92,11 +107,13 @@ impl Trial {
     /// time between the death and the execution that recovered.
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
         let marks = &self.marks;
-        let mut phases = Vec::new();
+        let mut phases = self.phases_of_hold();
         let Some(down) = marks.down else {
             return phases;
         };
-        phases.push((Phase::Detect, down.since(marks.injected)));
+        if phases.is_empty() {
+            phases.push((Phase::Detect, down.since(marks.injected)));
+        }
         if marks.backoff.is_some() && self.clues.held_since.is_none() {
             phases.push((Phase::Backoff, self.clues.held));
         }
@@ -117,6 +134,32 @@ impl Trial {
         }
         if let Some(recovered) = marks.recovered {
             phases.push((Phase::Recover, recovered.since(ready.unwrap_or(restarted))));
+        }
+        phases
+    }
+    /// The phases of a fault that held its victim up, as far as they are over.
+    fn phases_of_hold(&self) -> Vec<(Phase, Duration)> {
+        let marks = &self.marks;
+        let mut phases = Vec::new();
+        let mut began = marks.injected;
+        let mut over = |phase, end: Option<Time>| {
+            if let Some(end) = end {
+                phases.push((phase, end.since(began)));
+                began = end;
+            }
+        };
+        over(Phase::Detect, marks.stalled);
+        if marks.down.is_some() {
+            // It died of the fault: from there on it is a death like any other.
+            if marks.stalled.is_some() {
+                over(Phase::Hold, marks.down);
+            }
+        } else {
+            over(Phase::Hold, marks.healed);
+            over(
+                Phase::Recover,
+                marks.recovered.filter(|_| marks.healed.is_some()),
+            );
         }
         phases
     }

@@ -50,9 +50,15 @@ pub fn obstacle(ui: &Ui, model: &Model, fault: Fault, role: Role) -> Option<Stri
             open.state.name()
         ));
     }
+    if let Some(unhealed) = model.ledger.unhealed() {
+        return Some(format!(
+            "what trial {} did still lasts: heal it first",
+            unhealed.id
+        ));
+    }
     let (needed, verb) = match fault {
-        Fault::ProcessKill | Fault::ProcessTerm => (Permitted::ExecPods, "run commands in pods"),
         Fault::PodDelete => (Permitted::DeletePods, "delete pods"),
+        _ => (Permitted::ExecPods, "run commands in pods"),
     };
     if !model.allows(needed) {
         return Some(format!(
@@ -65,7 +71,35 @@ pub fn obstacle(ui: &Ui, model: &Model, fault: Fault, role: Role) -> Option<Stri
         return Some(format!("{} is on its way out already", pod.name));
     }
     let process = fault != Fault::PodDelete;
-    (process && !runs_program(pod)).then(|| format!("{} runs no process to kill", pod.name))
+    if process && !runs_program(pod) {
+        return Some(format!("{} runs no process now", pod.name));
+    }
+    let others = fault == Fault::ContainerKill && pod.shares_pids;
+    others.then(|| {
+        format!(
+            "the processes of {} share a pid namespace with others: kill -9 of all would hit them",
+            pod.name
+        )
+    })
+}
+
+/// Takes back what lasts, or says why there is nothing to take back.
+pub(super) fn heal(ui: &Ui, model: &Model) -> Result<Effect, String> {
+    if let Some(why) = ui.locked {
+        return Err(format!("{why}: nothing is healed"));
+    }
+    healing(model).ok_or_else(|| "nothing is to be healed".into())
+}
+
+/// The effect that takes back what lasts, if anything does.
+pub fn healing(model: &Model) -> Option<Effect> {
+    let trial = model.ledger.unhealed()?;
+    let (fault, victim) = trial.to_heal()?;
+    Some(Effect::Heal {
+        trial: trial.id,
+        fault,
+        victim: victim.clone(),
+    })
 }
 
 fn runs_program(pod: &Pod) -> bool {
@@ -123,5 +157,6 @@ pub(super) fn begin(ui: &mut Ui, model: &Model, fault: Fault, victim: Victim) ->
         trial,
         fault,
         victim,
+        lasts: fault.lasts().then_some(ui.lasts),
     }
 }

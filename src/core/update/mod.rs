@@ -26,6 +26,9 @@ use super::{
 /// The spans of time that the curve can show, seconds.
 const WINDOWS: [u64; 8] = [10, 30, 60, 120, 300, 900, 1_800, 3_600];
 
+/// The times that a fault may last, seconds.
+const LASTINGS: [u64; 7] = [2, 5, 10, 20, 30, 60, 120];
+
 /// Does what a person asked for. [`Ui::sync`] must have seen `live` before.
 pub fn update(ui: &mut Ui, live: &Model, now: Time, action: Action) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -56,6 +59,7 @@ fn said(ui: &Ui, action: Action, effects: &[Effect]) -> Option<String> {
         (_, Some(Effect::Inject { fault, victim, .. })) => {
             Some(format!("{} in {}", fault.describe(), victim.pod))
         }
+        (_, Some(Effect::Heal { trial, .. })) => Some(format!("healing trial {trial}")),
         (_, Some(Effect::Copy(text))) => Some(format!("copied: {}", text.lines().next()?)),
         (Action::FinishRun, Some(_)) => Some("asking the client to finish its round".into()),
         (Action::Reconnect, _) => Some("trying again now".into()),
@@ -104,6 +108,10 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
         }
         Action::Aim(target) => aim(ui, target),
         Action::Inject(fault) => return fault::inject(ui, live, fault),
+        Action::Longer | Action::Shorter => {
+            ui.lasts = step(&LASTINGS, ui.lasts, action == Action::Longer);
+        }
+        Action::Heal => return fault::heal(ui, live).map(Some),
         Action::FinishRun => return finish(ui, live),
         Action::Filter | Action::Search => prompt(ui, action),
         Action::NextMatch | Action::PreviousMatch => {
@@ -205,13 +213,17 @@ fn find(ui: &mut Ui, live: &Model, forward: bool) -> Result<(), String> {
 }
 
 fn next_window(window: Option<Duration>, more: bool) -> Duration {
-    let shown = window.map_or(3_600, |window| window.as_secs());
-    let seconds = if more {
-        WINDOWS.into_iter().find(|w| *w > shown)
+    step(&WINDOWS, window.unwrap_or(Duration::from_mins(60)), more)
+}
+
+/// The next of these seconds, up or down; the same time at the end of them.
+fn step(seconds: &[u64], shown: Duration, more: bool) -> Duration {
+    let next = if more {
+        seconds.iter().find(|s| **s > shown.as_secs())
     } else {
-        WINDOWS.into_iter().rev().find(|w| *w < shown)
+        seconds.iter().rev().find(|s| **s < shown.as_secs())
     };
-    Duration::from_secs(seconds.unwrap_or(shown))
+    next.map_or(shown, |next| Duration::from_secs(*next))
 }
 
 fn log_option(ui: &mut Ui, action: Action) {

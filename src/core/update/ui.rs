@@ -36,6 +36,8 @@ pub struct Ui {
     pub window: Option<Duration>,
     /// A fault was asked for, and no fact has answered yet.
     pub injecting: Option<TrialId>,
+    /// How long a fault that lasts is to do so.
+    pub lasts: Duration,
     /// What the last action had to say.
     pub notice: Option<Notice>,
     /// Nothing may be changed, and why: a flag, or a run that is only replayed.
@@ -198,6 +200,7 @@ impl Ui {
             },
             window: Some(Duration::from_mins(1)),
             injecting: None,
+            lasts: Fault::LASTS,
             notice: None,
             locked: None,
             rows: [0; 4],

@@ -137,6 +137,9 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
             if scene.ui.locked.is_none() {
                 actions.push(A::FaultMenu);
             }
+            if scene.live.ledger.unhealed().is_some() {
+                actions.push(A::Heal);
+            }
             if scene.live.broken().is_some() {
                 actions.push(A::Reconnect);
             }
@@ -156,8 +159,14 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
         Some(Dialog::Fault(menu)) if menu.confirm.is_some() => {
             actions.extend([A::Accept, A::Back]);
         }
-        Some(Dialog::Fault(_)) => {
-            actions.push(A::Back);
+        Some(Dialog::Fault(menu)) => {
+            actions.extend([A::Back, A::Accept, A::Down, A::Up]);
+            if Fault::ALL.get(menu.selected).is_some_and(|f| f.lasts()) {
+                actions.extend([A::Longer, A::Shorter]);
+            }
+            if scene.live.ledger.unhealed().is_some() {
+                actions.push(A::Heal);
+            }
             actions.extend(Fault::ALL.map(A::Inject));
         }
         Some(Dialog::Palette { .. }) => actions.extend([A::Accept, A::Back]),

@@ -8,7 +8,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{field, heading, scrolling};
+use super::{field, scrolling};
 use crate::{
     core::{
         action::{Action, Scope, Target},
@@ -58,6 +58,7 @@ fn aimed_at(target: Target) -> Vec<Role> {
 }
 
 fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &FaultMenu) {
+    let theme = scene.theme;
     lines.push(targets(scene, menu.target));
     lines.push(Line::default());
     let roles = aimed_at(menu.target);
@@ -66,59 +67,69 @@ fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &
             .iter()
             .find_map(|role| obstacle(scene.ui, scene.live, fault, *role))
     });
-    // What stands in the way of all of them is said once, after the last.
+    // What stands in the way of all of them is said once, below.
     let same = why_not.iter().all(|why| *why == why_not[0]);
+    let chosen = menu.selected.min(Fault::ALL.len() - 1);
+    let room = usize::from(body.width).saturating_sub(6);
     for (index, fault) in Fault::ALL.into_iter().enumerate() {
-        lines.push(fault_row(
-            scene,
-            fault,
-            index == menu.selected,
-            why_not[index].is_none(),
-        ));
-        if let Some(why) = &why_not[index]
-            && (!same || index + 1 == Fault::ALL.len())
-        {
-            let room = usize::from(body.width).saturating_sub(11).max(8);
-            for line in format::wrap(why, room) {
-                lines.push(Line::styled(format!("     {line}"), scene.theme.bad));
-            }
+        let why = why_not[index].as_deref();
+        let mut row = fault_row(scene, fault, index == chosen, why.is_none());
+        if let Some(why) = why.filter(|_| !same) {
+            let room = room.saturating_sub(row.width() + 2);
+            let why = format::cut(why, room, scene.glyphs.ellipsis).into_owned();
+            row.push_span(Span::styled(format!("  {why}"), theme.faint));
         }
+        lines.push(row);
     }
     lines.push(Line::default());
-    for (i, role) in roles.iter().enumerate() {
-        if roles.len() > 1 {
-            let word = ["either", "or"][i.min(1)];
-            lines.push(heading(scene, format!("{word} the {role}")));
+    let selected = Fault::ALL[chosen];
+    if let [role] = roles[..] {
+        victim_rows(scene, body, lines, role);
+    } else {
+        for (word, role) in ["either", "or"].into_iter().zip(&roles) {
+            victim_row(scene, body, lines, word, *role);
         }
-        victim_rows(scene, body, lines, *role);
     }
-    let selected = Fault::ALL[menu.selected.min(Fault::ALL.len() - 1)];
     let radius = blast_radius(scene, selected, menu.target);
-    lines.extend(field(
-        scene,
-        body,
-        "blast radius",
-        radius,
-        scene.theme.strong,
-    ));
+    lines.extend(field(scene, body, "blast radius", radius, theme.strong));
+    if selected.lasts() {
+        let text = healing(scene);
+        lines.extend(field(scene, body, "heals", text, theme.screen));
+    }
     lines.push(Line::default());
+    let (text, style) = advice(scene, &roles, why_not[chosen].as_deref());
+    for line in format::wrap(&text, room) {
+        lines.push(Line::styled(line.to_owned(), style));
+    }
+}
+
+/// Why the selected fault cannot be injected, or what a key will do.
+fn advice(scene: &Scene<'_>, roles: &[Role], why_not: Option<&str>) -> (String, Style) {
     let managed = roles
         .iter()
         .filter_map(|role| scene.live.pods.playing(*role))
         .all(|pod| pod.managed);
-    let text = if managed {
-        "The key of a fault injects it at once."
-    } else {
-        "This pod was not made by aks-tui: you will be asked once more."
-    };
-    let style = if managed {
-        scene.theme.muted
-    } else {
-        scene.theme.warn
-    };
-    for line in format::wrap(text, usize::from(body.width).saturating_sub(6)) {
-        lines.push(Line::styled(line.to_owned(), style));
+    match why_not {
+        Some(why) => (format!("Not possible: {why}."), scene.theme.bad),
+        None if managed => (
+            "The key of a fault injects it at once.".into(),
+            scene.theme.muted,
+        ),
+        None => (
+            "This pod was not made by aks-tui: you will be asked once more.".into(),
+            scene.theme.warn,
+        ),
     }
+}
+
+/// When a fault that lasts is taken back.
+fn healing(scene: &Scene<'_>) -> String {
+    let by_hand = match scene.keymap.hint(&HERE, Action::Heal) {
+        Some(key) => format!("with {key}, "),
+        None => String::new(),
+    };
+    let lasts = scene.ui.lasts.as_secs();
+    format!("after {lasts} s, {by_hand}and before the cockpit leaves")
 }
 
 /// `target   c client   s server   r random`, the present one marked.
@@ -137,8 +148,17 @@ fn targets(scene: &Scene<'_>, target: Target) -> Line<'static> {
         spans.push(Span::styled(format!("{pointer}{key}"), theme.key));
         spans.push(Span::styled(format!(" {}  ", candidate.name()), style));
     }
+    for action in [Action::Shorter, Action::Longer] {
+        spans.push(Span::styled(key(scene, action), theme.key));
+        spans.push(Span::raw(" "));
+    }
+    let lasts = format!("{} s", scene.ui.lasts.as_secs());
+    spans.push(Span::styled(lasts, theme.muted));
     Line::from(spans)
 }
+
+/// Columns of the names of the groups.
+const GROUP: usize = 8;
 
 fn fault_row(scene: &Scene<'_>, fault: Fault, selected: bool, possible: bool) -> Line<'static> {
     let theme = scene.theme;
@@ -148,12 +168,54 @@ fn fault_row(scene: &Scene<'_>, fault: Fault, selected: bool, possible: bool) ->
         (true, true) => theme.selected.patch(theme.strong),
         (false, true) => Style::new(),
     };
+    let group = fault.group();
+    let first = Fault::ALL.into_iter().find(|other| other.group() == group);
+    let group = if first == Some(fault) {
+        group.name()
+    } else {
+        ""
+    };
     let key = key(scene, Action::Inject(fault));
     Line::from(vec![
+        Span::styled(format!("{group:<GROUP$}"), theme.muted),
         Span::styled(format!("{pointer} "), theme.strong),
         Span::styled(format!("{key}  "), theme.key),
-        Span::styled(fault.describe(), style),
+        Span::styled(what(scene, fault), style),
     ])
+}
+
+/// What is done, and for how long.
+fn what(scene: &Scene<'_>, fault: Fault) -> String {
+    if fault.lasts() {
+        format!("{} for {} s", fault.describe(), scene.ui.lasts.as_secs())
+    } else {
+        fault.describe().to_owned()
+    }
+}
+
+/// Where a pod lives, as the menu names it.
+fn node<'a>(scene: &Scene<'a>, role: Role) -> &'a str {
+    let pod = scene.live.pods.playing(role);
+    pod.and_then(|pod| pod.node.as_deref()).unwrap_or("-")
+}
+
+/// One of several that may be hit, in one row.
+fn victim_row(
+    scene: &Scene<'_>,
+    body: Rect,
+    lines: &mut Vec<Line<'static>>,
+    word: &str,
+    role: Role,
+) {
+    let (text, style) = match victim(scene.live, role) {
+        Ok(victim) => (
+            format!("{}/{}", victim.namespace, victim.pod),
+            scene.theme.strong,
+        ),
+        Err(why) => (why, scene.theme.bad),
+    };
+    let name = format!("{word} {role}");
+    lines.extend(field(scene, body, &name, text, style));
 }
 
 fn victim_rows(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, role: Role) {
@@ -174,18 +236,7 @@ fn victim_rows(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, ro
         format::count(named.restarts.into(), "restart")
     );
     lines.extend(field(scene, body, "program", program, theme.screen));
-    let node = scene
-        .live
-        .pods
-        .playing(role)
-        .and_then(|pod| pod.node.as_deref());
-    lines.extend(field(
-        scene,
-        body,
-        "node",
-        node.unwrap_or("-"),
-        theme.screen,
-    ));
+    lines.extend(field(scene, body, "node", node(scene, role), theme.screen));
 }
 
 /// What the fault touches, of how many.
@@ -200,7 +251,10 @@ fn blast_radius(scene: &Scene<'_>, fault: Fault, target: Target) -> String {
     let pod = format!("1 of {}: {whom}", format::count(pods.len() as u64, "pod"));
     match fault {
         Fault::PodDelete => pod,
-        Fault::ProcessKill | Fault::ProcessTerm => format!("1 process in {pod}"),
+        Fault::ContainerKill => format!("1 container in {pod}"),
+        Fault::ProcessKill | Fault::ProcessTerm | Fault::ProcessStop => {
+            format!("1 process in {pod}")
+        }
     }
 }
 
@@ -213,7 +267,7 @@ fn question(
 ) {
     let theme = scene.theme;
     let pod = format!("{}/{}", victim.namespace, victim.pod);
-    lines.extend(field(scene, body, "do", fault.describe(), theme.bad));
+    lines.extend(field(scene, body, "do", what(scene, fault), theme.bad));
     lines.extend(field(scene, body, "to", pod, theme.strong));
     lines.extend(field(
         scene,

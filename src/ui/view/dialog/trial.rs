@@ -69,6 +69,11 @@ fn summary(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'s
     }
     let (text, style) = recovery(scene, trial);
     add("recovery time", &text, style);
+    if let Some(time) = trial.recovery_time_from_heal()
+        && !trial.interrupted
+    {
+        add("  from heal", &format::duration(time), theme.screen);
+    }
     if let Some(time) = trial.recovery_time_without_backoff()
         && trial.recovery_time() != Some(time)
         && !trial.interrupted
@@ -117,16 +122,18 @@ fn phases(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'st
             Span::raw(" ".repeat(width - end)),
             Span::raw(format!(" {:>8}", format::duration(length))),
             Span::styled(
-                format!("  {}", if told { meaning(phase) } else { "" }),
+                format!("  {}", if told { meaning(trial, phase) } else { "" }),
                 theme.muted,
             ),
         ]));
     }
 }
 
-const fn meaning(phase: Phase) -> &'static str {
+const fn meaning(trial: &Trial, phase: Phase) -> &'static str {
     match phase {
+        Phase::Detect if trial.marks.stalled.is_some() => "until no work was done",
         Phase::Detect => "until its end was seen",
+        Phase::Hold => "held up by the fault",
         Phase::Backoff => "held back by the node",
         Phase::Restart => "until a new process ran",
         Phase::Ready => "until it was ready",
@@ -139,6 +146,8 @@ fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
     let marks = &trial.marks;
     for (name, at) in [
         ("injected", Some(marks.injected)),
+        ("stalled", marks.stalled),
+        ("healed", marks.healed),
         ("down", marks.down),
         ("back-off", marks.backoff),
         ("restarted", marks.restarted),
@@ -146,8 +155,16 @@ fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
         ("recovered", marks.recovered),
         ("verified", marks.verified),
     ] {
-        // Back-off that never was is no mark that is missing.
-        if name == "back-off" && at.is_none() {
+        // Back-off that never was is no mark that is missing, and nobody dies
+        // of being held up.
+        let expected = match name {
+            "back-off" => false,
+            "stalled" => trial.fault.stalls(),
+            "healed" => trial.fault.lasts(),
+            "down" | "restarted" | "ready" => !trial.fault.lasts(),
+            _ => true,
+        };
+        if !expected && at.is_none() {
             continue;
         }
         let mut spans = vec![Span::styled(format!("{name:<FIELD$}"), theme.muted)];
@@ -186,10 +203,15 @@ fn proof(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'sta
         "process id",
         pair(text(pid), text(trial.pid_after.map(Into::into))),
     );
-    add(
-        "epoch",
-        pair(text(trial.epoch_before), text(trial.epoch_after)),
-    );
+    let spared = trial.fault.lasts() && trial.marks.restarted.is_none();
+    let epoch = match (trial.epoch_before, spared) {
+        (Some(epoch), true) => format!("{epoch}: the same execution goes on"),
+        _ => pair(text(trial.epoch_before), text(trial.epoch_after)),
+    };
+    add("epoch", epoch);
+    if spared {
+        return;
+    }
     let short = |id: Option<&String>| {
         id.map(|id| format::cut_middle(id, 24, scene.glyphs.ellipsis).into_owned())
     };
@@ -201,7 +223,10 @@ fn proof(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'sta
     let signal = match (trial.signal_seen, trial.fault.signal()) {
         (Some(signal), _) => format!("{} ended it, says its container", signal_name(signal)),
         (None, Some(signal)) => format!("{} was sent; its end was not told", signal_name(signal)),
-        (None, None) => "a deleted pod leaves nobody to tell".to_owned(),
+        (None, None) if trial.fault.replaces_pod() => {
+            "a pod that is gone leaves nobody to tell".to_owned()
+        }
+        (None, None) => "its end was not told".to_owned(),
     };
     add("signal", signal);
 }

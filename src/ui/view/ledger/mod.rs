@@ -1,5 +1,7 @@
 //! The trials and what came of them.
 
+mod said;
+
 use std::time::Duration;
 
 use ratatui::{
@@ -9,6 +11,8 @@ use ratatui::{
     text::{Line, Span},
 };
 
+use self::said::elapsed;
+pub(super) use self::said::{bar, outcome, phase_style, phases_until_now, recovery};
 use super::{
     Scene, chrome,
     pack::{Part, cut_line},
@@ -47,8 +51,8 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Rect {
     let (window, cursor) = scene.ui.ledger.window(trials.len(), list.height.into());
     let shown = &trials[window.clone()];
     let columns = Columns::new(scene, inner.width.into(), shown);
-    if scene.boxed && !columns.figures && columns.bar > 0 {
-        let key = key(scene);
+    if scene.boxed && !columns.figures() && columns.bar > 0 {
+        let key = key(scene, shown);
         let width = key.width() as u16;
         if width + 6 < area.width {
             buf.set_line(area.right() - width - 3, area.bottom() - 1, &key, width);
@@ -135,6 +139,9 @@ fn told<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
     if let Some(rto) = summary.rto {
         spread(&mut told, 2, 70, "RTO ", rto);
     }
+    if let Some(rto) = summary.rto_from_heal {
+        spread(&mut told, 4, 60, "from heal ", rto);
+    }
     if let Some(rto) = summary.rto_without_backoff
         && summary.rto != Some(rto)
     {
@@ -151,16 +158,17 @@ const OUTCOME: usize = 24;
 /// The outcome with the word for it.
 const OUTCOME_SAID: usize = 33;
 const BAR: usize = 16;
-/// The five phases in figures, ten columns each.
-const FIGURES: usize = 50;
+/// A phase in figures.
+const FIGURE: usize = 10;
 
 /// What fits beside what is always shown.
 struct Columns {
+    /// The phases that have figures, where there are any.
+    phases: Vec<Phase>,
     /// The time with milliseconds.
     precise: bool,
     pod: usize,
     bar: usize,
-    figures: bool,
     outcome: usize,
     /// The recovery time that fills a bar.
     longest: Duration,
@@ -172,7 +180,9 @@ impl Columns {
         let fixed = 2 + ID + 1 + 5 + 2 + FAULT + 2 + TARGET + 2 + 2 + RTO + 2;
         let mut room = width.saturating_sub(fixed);
         // Figures of the phases say more than a word that a sign says too.
-        let figures = OUTCOME + BAR + FIGURES + 2;
+        let mut phases = phases_of(trials);
+        let wide = FIGURE * phases.len() + 2;
+        let figures = OUTCOME + BAR + wide;
         let squeezed = (figures..figures + OUTCOME_SAID - OUTCOME).contains(&room);
         let outcome = if width < 100 || squeezed {
             OUTCOME
@@ -188,7 +198,9 @@ impl Columns {
             taken
         };
         bar += take(6, BAR);
-        let figures = take(FIGURES + 2, FIGURES + 2) > 0;
+        if take(wide, wide) == 0 {
+            phases.clear();
+        }
         let precise = take(4, 4) > 0;
         let name = trials
             .iter()
@@ -205,13 +217,17 @@ impl Columns {
             .max()
             .unwrap_or_default();
         Self {
+            phases,
             precise,
             pod,
             bar,
-            figures,
             outcome,
             longest,
         }
+    }
+
+    fn figures(&self) -> bool {
+        !self.phases.is_empty()
     }
 
     fn time(&self) -> usize {
@@ -240,15 +256,15 @@ impl Columns {
         spans.push(Span::styled(format!("{:>RTO$}  ", "RECOVERY"), muted));
         // The heading of the bars is the key to their textures.
         let mut key: Vec<Span<'static>> = Vec::new();
-        if !self.figures && self.bar > 0 {
+        if !self.figures() && self.bar > 0 {
             spans.push(Span::styled(
                 format!("{:<bar$}", "PHASES", bar = self.bar),
                 muted,
             ));
         }
-        if self.figures {
+        if self.figures() {
             spans.push(Span::raw(" ".repeat(self.bar)));
-            for phase in Phase::ALL {
+            for phase in self.phases.iter().copied() {
                 key.push(Span::styled(
                     scene.glyphs.phase(phase),
                     phase_style(scene, phase),
@@ -260,7 +276,7 @@ impl Columns {
             spans.push(Span::raw("  "));
         }
         spans.extend(key);
-        if self.figures {
+        if self.figures() {
             spans.push(Span::raw("  "));
         }
         spans.push(Span::styled("OUTCOME", muted));
@@ -268,10 +284,19 @@ impl Columns {
     }
 }
 
+/// The phases of a kill, and those of other faults where there were any.
+fn phases_of(trials: &[Trial]) -> Vec<Phase> {
+    let mut phases = Phase::ALL.to_vec();
+    phases.retain(|phase| {
+        !phase.is_special() || trials.iter().any(|trial| trial.fault.has_phase(*phase))
+    });
+    phases
+}
+
 /// What the textures of the bars mean.
-pub(super) fn key(scene: &Scene<'_>) -> Line<'static> {
+fn key(scene: &Scene<'_>, trials: &[Trial]) -> Line<'static> {
     let mut key = Line::raw(" ");
-    for phase in Phase::ALL {
+    for phase in phases_of(trials) {
         key.push_span(Span::styled(
             scene.glyphs.phase(phase),
             phase_style(scene, phase),
@@ -284,83 +309,13 @@ pub(super) fn key(scene: &Scene<'_>) -> Line<'static> {
     key
 }
 
-/// How long a trial took, or has taken until now.
-fn elapsed(scene: &Scene<'_>, trial: &Trial) -> Duration {
-    match (&trial.state, trial.recovery_time()) {
-        (State::NotInjected { .. }, _) => Duration::ZERO,
-        (_, Some(time)) => time,
-        (State::TimedOut | State::Lost, None) => {
-            trial.phases().iter().map(|(_, length)| *length).sum()
-        }
-        (_, None) => scene.now.since(trial.marks.injected),
-    }
-}
-
-/// The colour of a phase.
-pub(super) const fn phase_style(scene: &Scene<'_>, phase: Phase) -> Style {
-    match phase {
-        Phase::Detect => scene.theme.detect,
-        Phase::Backoff => scene.theme.backoff,
-        Phase::Restart => scene.theme.restart,
-        Phase::Ready => scene.theme.ready,
-        Phase::Recover => scene.theme.recover,
-    }
-}
-
-/// The phases of a trial with the one that is going on, up to now.
-pub(super) fn phases_until_now(scene: &Scene<'_>, trial: &Trial) -> Vec<(Phase, Duration)> {
-    let mut phases = trial.phases();
-    let going_on = match trial.state {
-        State::Injected => Phase::Detect,
-        State::Down => Phase::Restart,
-        State::Backoff => Phase::Backoff,
-        State::Restarted => Phase::Ready,
-        State::Ready => Phase::Recover,
-        _ => return phases,
-    };
-    let over: Duration = phases.iter().map(|(_, length)| *length).sum();
-    let began = trial.marks.injected + over;
-    phases.push((going_on, scene.now.since(began)));
-    phases
-}
-
-/// A bar of `width` cells whose full length means `longest`.
-pub(super) fn bar(
-    scene: &Scene<'_>,
-    phases: &[(Phase, Duration)],
-    longest: Duration,
-    width: usize,
-) -> Vec<Span<'static>> {
-    let total: Duration = phases.iter().map(|(_, length)| *length).sum();
-    let cells = |time: Duration| {
-        let share = time.as_secs_f64() / longest.as_secs_f64().max(1e-6);
-        (share * width as f64).round() as usize
-    };
-    let all = cells(total).clamp(usize::from(!total.is_zero()), width);
-    let mut spans = Vec::new();
-    let (mut passed, mut drawn) = (Duration::ZERO, 0);
-    for (phase, length) in phases {
-        passed += *length;
-        // Rounding where a phase ends, not its length, keeps the sum right.
-        let share = passed.as_secs_f64() / total.as_secs_f64().max(1e-6);
-        let end = ((share * all as f64).round() as usize).min(all);
-        if end > drawn {
-            spans.push(Span::styled(
-                scene.glyphs.phase(*phase).repeat(end - drawn),
-                phase_style(scene, *phase),
-            ));
-            drawn = end;
-        }
-    }
-    spans.push(Span::raw(" ".repeat(width - drawn)));
-    spans
-}
-
 /// What the ledger calls a fault where there is little room.
 const fn fault_name(fault: Fault) -> &'static str {
     match fault {
         Fault::ProcessKill => "kill -9",
         Fault::ProcessTerm => "TERM",
+        Fault::ProcessStop => "STOP",
+        Fault::ContainerKill => "all -9",
         Fault::PodDelete => "pod",
     }
 }
@@ -413,8 +368,8 @@ fn row<'a>(
         spans.extend(bar(scene, &phases, columns.longest, columns.bar));
         spans.push(Span::raw("  "));
     }
-    if columns.figures {
-        for phase in Phase::ALL {
+    if columns.figures() {
+        for phase in columns.phases.iter().copied() {
             let length: Duration = phases
                 .iter()
                 .filter(|(p, _)| *p == phase)
@@ -442,50 +397,4 @@ fn row<'a>(
     let text = format::cut(&text, columns.outcome, scene.glyphs.ellipsis).into_owned();
     spans.push(Span::styled(text, style));
     spans
-}
-
-/// The recovery time, or the clock that runs until it is known.
-pub(super) fn recovery(scene: &Scene<'_>, trial: &Trial) -> (String, Style) {
-    let theme = scene.theme;
-    match (&trial.state, trial.recovery_time()) {
-        (State::NotInjected { .. }, _) => (scene.glyphs.none.to_owned(), theme.muted),
-        (_, Some(_)) if trial.interrupted => (scene.glyphs.none.to_owned(), theme.muted),
-        (_, Some(time)) if trial.coarse => (
-            format!("{} {}", scene.glyphs.at_most, format::duration(time)),
-            theme.strong,
-        ),
-        (_, Some(time)) => (format::duration(time), theme.strong),
-        (State::TimedOut | State::Lost, None) => (scene.glyphs.none.to_owned(), theme.bad),
-        (_, None) => (
-            format::running(scene.now.since(trial.marks.injected)),
-            theme.warn,
-        ),
-    }
-}
-
-/// What came of a trial, or what it waits for.
-pub(super) fn outcome(scene: &Scene<'_>, trial: &Trial) -> (String, Style) {
-    let theme = scene.theme;
-    let glyphs = scene.glyphs;
-    let integrity = format!("{} lost, {} duplicated", trial.lost, trial.duplicated);
-    let waits = |what: &str| (format!("{} {what}", glyphs.spinner(scene.now)), theme.warn);
-    match &trial.state {
-        State::Verified if trial.interrupted => (
-            format!("{} survived, {integrity}; not timed", glyphs.good),
-            theme.good,
-        ),
-        State::Verified => (format!("{} survived, {integrity}", glyphs.good), theme.good),
-        State::Lost => (format!("{} failed, {integrity}", glyphs.bad), theme.bad),
-        State::TimedOut => (format!("{} did not come back", glyphs.bad), theme.bad),
-        State::NotInjected { reason } => (
-            format!("{} not injected: {reason}", glyphs.none),
-            theme.warn,
-        ),
-        State::Injected => waits("waiting for its end"),
-        State::Down => waits("down, restarting"),
-        State::Backoff => waits("held back by the node"),
-        State::Restarted => waits("runs, not ready yet"),
-        State::Ready => waits("ready, catching up"),
-        State::Recovered => waits("back, checking calls"),
-    }
 }

@@ -4,6 +4,8 @@
 //! of an exec often dies with the container it was run in. So an answer that
 //! never comes counts as sent; only a definite refusal takes the fault back.
 
+mod process;
+
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -13,6 +15,7 @@ use kube::{
 };
 use tokio::{sync::watch, time::sleep};
 
+use self::process::{complaint, judge, pid_of};
 use super::{
     Context,
     access::Session,
@@ -41,9 +44,6 @@ const KILL: Duration = Duration::from_secs(10);
 /// How often, and how long apart, a recovered role is asked for its process id.
 const PID_AFTER: (u32, Duration) = (20, Duration::from_millis(250));
 
-/// What a command that was killed by a signal ends with, at least.
-const BY_SIGNAL: i32 = 128;
-
 /// Carries out one effect and answers with facts.
 pub async fn carry_out(
     context: Arc<Context>,
@@ -56,7 +56,21 @@ pub async fn carry_out(
             trial,
             fault,
             victim,
-        } => hand.inject(trial, fault, victim).await,
+            lasts,
+        } => {
+            hand.inject(Order {
+                trial,
+                fault,
+                victim,
+                lasts,
+            })
+            .await
+        }
+        Effect::Heal {
+            trial,
+            fault,
+            victim,
+        } => hand.heal(trial, fault, &victim).await,
         Effect::AskPid { trial, role } => hand.ask_pid(trial, role).await,
         Effect::FinishRun { victim } => hand.finish(&victim).await,
         Effect::Reconnect => {
@@ -70,17 +84,31 @@ pub async fn carry_out(
     }
 }
 
+/// What is to be done, to whom, for how long.
+struct Order {
+    trial: TrialId,
+    fault: Fault,
+    victim: Victim,
+    lasts: Option<Duration>,
+}
+
+/// Nothing came of a fault, and why: an answer for the screen.
+type Outcome = Result<(), String>;
+
 struct Hand {
     context: Arc<Context>,
     cast: watch::Receiver<Cast>,
 }
 
 impl Hand {
-    async fn inject(&self, trial: TrialId, fault: Fault, victim: Victim) -> Result<(), Closed> {
-        let role = victim.role;
+    async fn inject(&self, order: Order) -> Result<(), Closed> {
+        let (trial, fault, role) = (order.trial, order.fault, order.victim.role);
         let outcome = match fault {
-            Fault::ProcessKill | Fault::ProcessTerm => self.kill(trial, fault, victim).await?,
-            Fault::PodDelete => self.delete(trial, victim).await?,
+            Fault::ProcessKill | Fault::ProcessTerm | Fault::ContainerKill => {
+                self.kill(order).await?
+            }
+            Fault::ProcessStop => self.stop(order).await?,
+            Fault::PodDelete => self.delete(order).await?,
         };
         if let Err(reason) = outcome {
             let refused = Fact::FaultRefused {
@@ -92,6 +120,27 @@ impl Hand {
             self.context.sink.send(refused).await?;
         }
         Ok(())
+    }
+
+    /// Takes a fault back. What is gone needs no healing.
+    async fn heal(&self, trial: TrialId, fault: Fault, victim: &Victim) -> Result<(), Closed> {
+        let sink = &self.context.sink;
+        sink.send(Fact::HealSent { trial }).await?;
+        let healed = match fault {
+            Fault::ProcessStop => self.let_go(victim).await,
+            // Over at once: nothing lasts.
+            Fault::ProcessKill | Fault::ProcessTerm | Fault::ContainerKill | Fault::PodDelete => {
+                Ok(())
+            }
+        };
+        match healed {
+            Ok(()) => sink.send(Fact::Healed { trial }).await,
+            Err(why) => {
+                let what = format!("trial {trial} is not healed yet: {why}");
+                let trouble = Trouble::new(what, "it is tried again every few seconds");
+                sink.send(Fact::Trouble(trouble)).await
+            }
+        }
     }
 
     /// A session to act with, unless nothing may be done.
@@ -108,65 +157,42 @@ impl Hand {
 
     /// The victim's container that runs the program: a victim may have been
     /// named by its first container, and that may be a sidecar.
-    fn aim(&self, mut victim: Victim) -> Victim {
+    fn aim(&self, victim: &mut Victim) {
         let cast = self.cast.borrow();
         if let Some(player) = cast.player(victim.role)
             && player.uid == victim.pod_uid
         {
             victim.container.clone_from(&player.container);
         }
-        victim
     }
 
-    async fn announce(&self, trial: TrialId, fault: Fault, victim: Victim) -> Result<(), Closed> {
+    async fn announce(&self, order: Order) -> Result<(), Closed> {
+        let Order {
+            trial,
+            fault,
+            victim,
+            lasts,
+        } = order;
         let injected = Fact::FaultInjected {
             trial,
             fault,
             victim,
+            lasts,
         };
         self.context.sink.send(injected).await
     }
 
-    async fn kill(
-        &self,
-        trial: TrialId,
-        fault: Fault,
-        victim: Victim,
-    ) -> Result<Result<(), String>, Closed> {
+    async fn delete(&self, mut order: Order) -> Result<Outcome, Closed> {
         let session = match self.armed().await {
             Ok(session) => session,
             Err(reason) => return Ok(Err(reason)),
         };
-        let mut victim = self.aim(victim);
-        let (pod, container) = (victim.pod.clone(), victim.container.clone());
-        let place = Place {
-            pod: &pod,
-            container: &container,
-        };
-        match pid_of(&session, place, victim.role, ASK).await {
-            Ok(pid) => victim.pid = Some(pid),
-            Err(reason) => return Ok(Err(reason)),
-        }
-        let command = kill_command(fault, victim.role);
-        self.announce(trial, fault, victim).await?;
-        let sent = exec::run(&session, place, &["sh", "-c", &command], KILL).await;
-        Ok(judge(&command, sent))
-    }
-
-    async fn delete(&self, trial: TrialId, victim: Victim) -> Result<Result<(), String>, Closed> {
-        let session = match self.armed().await {
-            Ok(session) => session,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let mut victim = self.aim(victim);
+        let victim = &mut order.victim;
+        self.aim(victim);
         let (pod, uid) = (victim.pod.clone(), victim.pod_uid.clone());
-        let container = victim.container.clone();
-        let place = Place {
-            pod: &pod,
-            container: &container,
-        };
+        let place = Place::of(victim);
         victim.pid = pid_of(&session, place, victim.role, ASK_BRIEFLY).await.ok();
-        self.announce(trial, Fault::PodDelete, victim).await?;
+        self.announce(order).await?;
         let pods: Api<Pod> = Api::namespaced(session.act.clone(), &session.namespace);
         let params = DeleteParams::default()
             .grace_period(0)
@@ -237,122 +263,5 @@ impl Hand {
 
     fn player(&self, role: Role) -> Option<Player> {
         self.cast.borrow().player(role).cloned()
-    }
-}
-
-fn kill_command(fault: Fault, role: Role) -> String {
-    let signal = match fault.signal() {
-        Some(9) => "-9 ",
-        _ => "",
-    };
-    format!("kill {signal}$(pidof {})", role.program())
-}
-
-/// Whether a kill was refused for certain.
-fn judge(command: &str, sent: Result<Output, NoOutput>) -> Result<(), String> {
-    match sent {
-        // The shell may die with the container that its kill ended.
-        Ok(Output { code, .. }) if code == 0 || code > BY_SIGNAL => Ok(()),
-        Ok(Output { code, stderr, .. }) => Err(complaint(command, code, &stderr)),
-        Err(NoOutput::Unanswered) => Ok(()),
-        Err(NoOutput::Refused(failure)) => Err(failure.why),
-    }
-}
-
-fn complaint(command: &str, code: i32, stderr: &str) -> String {
-    let said = if stderr.is_empty() {
-        "it said nothing".to_owned()
-    } else {
-        stderr.to_owned()
-    };
-    match code {
-        126 => format!("`{command}` is not allowed in this container (exit code 126): {said}"),
-        127 => format!("the image lacks what `{command}` needs (exit code 127): {said}"),
-        _ => format!("`{command}` failed with exit code {code}: {said}"),
-    }
-}
-
-/// The process that runs as the role's program.
-async fn pid_of(
-    session: &Session,
-    place: Place<'_>,
-    role: Role,
-    limit: Duration,
-) -> Result<u32, String> {
-    let program = role.program();
-    let nothing = || {
-        format!(
-            "nothing to kill: no process named {program} runs in container `{}` of pod `{}`",
-            place.container, place.pod
-        )
-    };
-    match exec::run(session, place, &["pidof", program], limit).await {
-        Ok(Output {
-            code: 0, stdout, ..
-        }) => stdout
-            .split_whitespace()
-            .find_map(|word| word.parse().ok())
-            .ok_or_else(nothing),
-        // `pidof` ends with 1 and says nothing when there is no such process.
-        Ok(Output {
-            code: 1, stderr, ..
-        }) if stderr.is_empty() => Err(nothing()),
-        Ok(Output { code, stderr, .. }) => {
-            Err(complaint(&format!("pidof {program}"), code, &stderr))
-        }
-        Err(NoOutput::Refused(failure)) => Err(failure.why),
-        Err(NoOutput::Unanswered) => Err(format!(
-            "pod `{}` did not answer which process runs as {program} within {} s; \
-             is its node well?",
-            place.pod,
-            limit.as_secs()
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::adapters::cluster::failure::{Failure, Kind};
-
-    /// What a command that ended told; never that it told nothing.
-    #[expect(clippy::unnecessary_wraps, reason = "it is compared with failures")]
-    fn output(code: i32, stderr: &str) -> Result<Output, NoOutput> {
-        Ok(Output {
-            code,
-            stdout: String::new(),
-            stderr: stderr.to_owned(),
-        })
-    }
-
-    #[test]
-    fn the_commands_are_those_of_the_document() {
-        assert_eq!(
-            kill_command(Fault::ProcessKill, Role::Client),
-            "kill -9 $(pidof Job)"
-        );
-        assert_eq!(
-            kill_command(Fault::ProcessTerm, Role::Server),
-            "kill $(pidof Server)"
-        );
-    }
-
-    #[test]
-    fn only_a_definite_refusal_is_one() {
-        assert_eq!(judge("kill", output(0, "")), Ok(()));
-        assert_eq!(judge("kill", output(137, "")), Ok(()));
-        assert_eq!(judge("kill", Err(NoOutput::Unanswered)), Ok(()));
-        for (code, hint) in [(1, "exit code 1"), (126, "not allowed"), (127, "lacks")] {
-            let reason = judge("kill", output(code, "sh: no")).unwrap_err();
-            assert!(
-                reason.contains(hint) && reason.contains("sh: no"),
-                "{reason}"
-            );
-        }
-        let refused = NoOutput::Refused(Failure::new(Kind::Forbidden, "no exec for you"));
-        assert_eq!(
-            judge("kill", Err(refused)),
-            Err("no exec for you".to_owned())
-        );
     }
 }

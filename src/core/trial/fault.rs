@@ -1,0 +1,141 @@
+//! The faults there are, and what each means for its trial.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::Phase;
+
+/// What a fault is done to: faults of one group stand together in the menu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// The program inside its container.
+    Process,
+    /// A container or its pod.
+    Pod,
+}
+
+impl Group {
+    /// One word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Pod => "pod",
+        }
+    }
+}
+
+/// What is done to the victim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// `kill -9` of the program inside its container.
+    ProcessKill,
+    /// `kill` (SIGTERM) of the program: the step of the original's document.
+    ProcessTerm,
+    /// The program stands still (SIGSTOP) until it is let go (SIGCONT).
+    ProcessStop,
+    /// `kill -9` of every process of the container at once: of the program and
+    /// of what was started beside it, so that nothing in the container can bring
+    /// it back and its node must start the container anew. Process 1 cannot be
+    /// killed from inside; it ends when its children are gone.
+    ContainerKill,
+    /// The pod is deleted with a grace period of zero.
+    PodDelete,
+}
+
+impl Fault {
+    /// All faults, in the order of the menu.
+    pub const ALL: [Self; 5] = [
+        Self::ProcessKill,
+        Self::ProcessTerm,
+        Self::ProcessStop,
+        Self::ContainerKill,
+        Self::PodDelete,
+    ];
+
+    /// The kills that a run without a screen draws from when it may do any.
+    pub const MIXED: [Self; 3] = [Self::ProcessKill, Self::ProcessTerm, Self::PodDelete];
+
+    /// What the ledger calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ProcessKill => "process",
+            Self::ProcessTerm => "process (TERM)",
+            Self::ProcessStop => "process (STOP)",
+            Self::ContainerKill => "container",
+            Self::PodDelete => "pod",
+        }
+    }
+
+    /// One word for it, as the command line and a narrow column have it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ProcessKill => "process",
+            Self::ProcessTerm => "term",
+            Self::ProcessStop => "stop",
+            Self::ContainerKill => "container",
+            Self::PodDelete => "pod",
+        }
+    }
+
+    /// What is done, in words that name no victim.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::ProcessKill => "kill -9 the process",
+            Self::ProcessTerm => "kill (SIGTERM) the process",
+            Self::ProcessStop => "stop the process (SIGSTOP)",
+            Self::ContainerKill => "kill -9 all of the container",
+            Self::PodDelete => "delete the pod, grace 0",
+        }
+    }
+
+    /// What it is done to.
+    pub const fn group(self) -> Group {
+        match self {
+            Self::ProcessKill | Self::ProcessTerm | Self::ProcessStop => Group::Process,
+            Self::ContainerKill | Self::PodDelete => Group::Pod,
+        }
+    }
+
+    /// The signal that a kill sends.
+    pub const fn signal(self) -> Option<i32> {
+        match self {
+            Self::ProcessKill | Self::ContainerKill => Some(9),
+            Self::ProcessTerm => Some(15),
+            Self::ProcessStop | Self::PodDelete => None,
+        }
+    }
+
+    /// Whether it goes on until it is healed; a kill is over at once.
+    pub const fn lasts(self) -> bool {
+        matches!(self, Self::ProcessStop)
+    }
+
+    /// Whether no work at all can be done while it lasts.
+    pub const fn stalls(self) -> bool {
+        matches!(self, Self::ProcessStop)
+    }
+
+    /// Whether the victim's pod is meant to be replaced by another.
+    pub const fn replaces_pod(self) -> bool {
+        matches!(self, Self::PodDelete)
+    }
+
+    /// Whether its trial may go through this phase.
+    pub const fn has_phase(self, phase: Phase) -> bool {
+        match phase {
+            Phase::Hold => self.lasts(),
+            _ => true,
+        }
+    }
+
+    /// How long a fault lasts that nobody gave a time.
+    pub const LASTS: Duration = Duration::from_secs(10);
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
