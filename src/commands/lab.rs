@@ -29,6 +29,11 @@ pub struct Lab {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u8).range(1..=16))]
     nodes: u8,
+    /// A node that has been silent for so long is not ready any more, and its pods
+    /// go elsewhere as they tolerate it; the default is Kubernetes' own
+    #[arg(long, value_name = "SECS", default_value_t = 50,
+          value_parser = clap::value_parser!(u64).range(1..=86400))]
+    node_monitor_grace: u64,
     /// Start without perftest
     #[arg(long)]
     empty: bool,
@@ -127,6 +132,7 @@ pub fn run(lab: Lab) -> ExitCode {
             Isolation::Group => runtime::Isolation::Group,
         }),
         nodes: usize::from(lab.nodes),
+        node_monitor_grace: Duration::from_secs(lab.node_monitor_grace),
         linger: Duration::from_secs(lab.linger),
         held: lab.own_session,
     };

@@ -144,7 +144,6 @@ kinds! {
     Nodes = Kind {
         status: true,
         fields: &["spec.unschedulable"],
-        kept: Kept::Nothing,
         ..cluster::<Node>("node", &["no"])
     };
     /// `scheduling.k8s.io/v1 PriorityClass`

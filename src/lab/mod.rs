@@ -23,7 +23,8 @@
 //!   memory hog, a log flooder, a slow starter, a pause; any other image waits in
 //!   `ImagePullBackOff`, since nothing is pulled;
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
-//!   exit codes and signals, logs, commands in containers;
+//!   exit codes and signals, logs, commands in containers; several nodes, each
+//!   with a switch (the annotation `aks-tui.dev/power`) that pulls its plug;
 //! - [`network`]: how the lab itself reaches a port of a pod;
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
 //!   simulated pods;

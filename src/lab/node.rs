@@ -13,8 +13,14 @@ use futures::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// A node as the API server sees it.
+/// The nodes as the API server sees them.
 pub trait Node: Send + Sync + 'static {
+    /// Whether the kubelet of a node answers. Asked before anything else is.
+    ///
+    /// # Errors
+    /// [`NodeError::Unreachable`] when its machine has no power.
+    fn reach(&self, node: &str) -> Result<(), NodeError>;
+
     /// Opens a container's log. `previous` means the execution before the
     /// newest one.
     ///
@@ -62,6 +68,9 @@ pub enum NodeError {
         /// 126 or 127.
         code: i32,
     },
+    /// Nobody answers at the node's address.
+    #[error("dial tcp {0}:10250: connect: no route to host")]
+    Unreachable(String),
     /// Anything else.
     #[error("{0}")]
     Internal(String),

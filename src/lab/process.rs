@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{self, Identity, IdentityError, Server, ServerError};
 use super::controllers;
-use super::kubelet::{BackoffMode, Config, Kubelet, KubeletError};
+use super::kubelet::{BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
 use super::lease;
 use super::runtime::{Isolation, RUN_ENV};
 use super::scenario::Scenario;
@@ -40,6 +40,8 @@ pub struct Options {
     pub isolation: Option<Isolation>,
     /// How many nodes it has.
     pub nodes: usize,
+    /// How long a node may be silent before it is taken for dead.
+    pub node_monitor_grace: Duration,
     /// How long it waits for a cockpit that does not come back.
     pub linger: Duration,
     /// It was started for a cockpit, which holds it from the start.
@@ -115,6 +117,7 @@ async fn serve(
         backoff: options.backoff,
         version: api::VERSION.to_owned(),
         nodes: options.nodes,
+        heartbeat: Heartbeat::within(options.node_monitor_grace),
     };
     let kubelet = Arc::new(Kubelet::start(store.clone(), config).await?);
     if let Some(reason) = kubelet.fallback() {

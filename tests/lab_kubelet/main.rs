@@ -5,6 +5,7 @@
 
 mod images;
 mod places;
+mod power;
 mod restarts;
 mod survival;
 
@@ -20,13 +21,15 @@ use std::time::{Duration, Instant};
 
 use aks_tui::lab::kinds::Resource;
 
-use aks_tui::lab::kubelet::{BackoffMode, Config, Kubelet, KubeletError, NODE, PID_ANNOTATION};
+use aks_tui::lab::kubelet::{
+    BackoffMode, Config, Heartbeat, Kubelet, KubeletError, NODE, PID_ANNOTATION,
+};
 
 use aks_tui::lab::node::{ExecRequest, Node, NodeError};
 
 use aks_tui::lab::runtime::{Isolation, RuntimeError};
 
-use aks_tui::lab::store::{Deletion, Key, Store};
+use aks_tui::lab::store::{Deletion, Key, Store, StoreError};
 
 use serde_json::{Value, json};
 
@@ -75,6 +78,7 @@ impl Bed {
             backoff,
             version: "v1.33.0".into(),
             nodes: 1,
+            heartbeat: Heartbeat::default(),
         };
         match Kubelet::start(store.clone(), config).await {
             Ok(kubelet) => Some(Self {

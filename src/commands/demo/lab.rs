@@ -60,6 +60,11 @@ pub struct LabArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub nodes: u8,
 
+    // Nobody on a stage waits for a minute until a dead node is noticed.
+    /// Seconds of silence after which a node is not ready any more; Kubernetes waits for 50
+    #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub node_monitor_grace: u64,
+
     // A round every second or two: its mark is soon on the curve, and a run that
     // is asked to end does.
     /// Payload bytes of a round; suffixes KiB, MiB, GiB
@@ -157,6 +162,7 @@ impl Lab {
             .args(["--backoff", &args.backoff])
             .args(["--linger", &args.linger.to_string()])
             .args(["--nodes", &args.nodes.to_string()])
+            .args(["--node-monitor-grace", &args.node_monitor_grace.to_string()])
             .env(RUN_VARIABLE, run)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -27,6 +27,7 @@ mod patch;
 mod path;
 mod present;
 mod protobuf;
+mod reach;
 mod read;
 mod request;
 mod respond;

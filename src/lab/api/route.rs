@@ -16,7 +16,7 @@ use super::request::{self, Filter, Query};
 use super::respond::{self, Body};
 use super::status::ApiError;
 use super::write::{self, Options, Part, Written};
-use super::{access, delete, discovery, logs, openapi, read, scale, watch};
+use super::{access, delete, discovery, logs, openapi, reach, read, scale, watch};
 use crate::lab::kinds::Resource;
 use crate::lab::node::{ExecRequest, Node};
 use crate::lab::store::{Key, Store};
@@ -295,6 +295,7 @@ impl Api {
         let pod = read::get(&self.store, key)?;
         let options = logs::Options::parse(query)?;
         let container = logs::container(&pod, query.get("container"))?;
+        reach::log(self.node.as_ref(), &pod, container)?;
         let stop = self.stop.clone();
         let text = logs::open(self.node.as_ref(), &pod, container, options, stop).await?;
         Ok(respond::stream("text/plain", text))
@@ -332,6 +333,7 @@ impl Api {
                 "you must specify at least 1 of stdin, stdout, stderr",
             ));
         }
+        reach::streams(self.node.as_ref(), &pod)?;
         let (response, upgraded) = Upgrade::accept(request)?.into_parts();
         let (node, stop) = (Arc::clone(&self.node), self.stop.clone());
         let uid = pod["metadata"]["uid"]

@@ -238,6 +238,12 @@ impl ApiError {
         )
     }
 
+    /// A node behind the server does not answer; the real server gives no
+    /// reason for that, only the text.
+    pub fn unanswered(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
     /// The `Status` object.
     pub fn status(&self) -> Value {
         let mut status = json!({

@@ -122,11 +122,13 @@ impl Addresses {
         if let Some(place) = inner.residents.get(uid) {
             return place.clone();
         }
-        if let Some(index) = address.and_then(|address| self.index_of(&inner, group, address)) {
-            let place = Place {
-                group: group.to_owned(),
-                index,
-            };
+        let before = address.and_then(|address| self.index_of(&inner, group, address));
+        let before = before.map(|index| Place {
+            group: group.to_owned(),
+            index,
+        });
+        // Somebody else may have come there meanwhile, from another node.
+        if let Some(place) = before.filter(|it| !inner.residents.values().any(|its| its == it)) {
             inner.residents.insert(uid.to_owned(), place.clone());
             return place;
         }
@@ -280,6 +282,8 @@ mod tests {
         assert_eq!(settled.index, 1);
         let stranger = second.settle("v", "default/server", Some("127.0.0.1"));
         assert_eq!(stranger.index, 0);
+        let late = second.settle("w", "default/server", Some(&replica));
+        assert_eq!(late.index, 2);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! A node object: what the imagined machine is made of, and how it feels.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::images::IMAGES;
+use super::power::{self, POWER_ANNOTATION, Power};
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::Recorder;
-use crate::lab::runtime::boot;
-use crate::lab::store::{Key, Store, StoreError, micro_timestamp, timestamp};
+use crate::lab::store::{Key, Store, StoreError, micro_timestamp, new_uid, timestamp};
 
 /// Below this much free memory the node says that it is under pressure, as the
 /// real kubelet does.
@@ -30,11 +32,46 @@ const ZONES: usize = 3;
 /// The region that the lab calls its own.
 const REGION: &str = "lab";
 
-/// How long a node's lease holds, in seconds; the real default.
-const LEASE_SECONDS: u32 = 40;
+/// What the ids of the lab's own machines begin with.
+pub(super) const PROVIDER: &str = "lab://";
+
+/// How a node tells that it is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// How long its lease holds; 40 s by default.
+    lease: Duration,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(40),
+        }
+    }
+}
+
+impl Heartbeat {
+    /// Often enough for somebody who takes a node for dead after `grace`, and
+    /// never more seldom than by default.
+    pub fn within(grace: Duration) -> Self {
+        Self {
+            lease: Self::default().lease.min(grace),
+        }
+    }
+
+    /// How often the lease is renewed: four times while it holds, as by default.
+    pub fn lease_every(self) -> Duration {
+        // An interval of nothing would be none.
+        (self.lease / 4).max(Duration::from_millis(50))
+    }
+
+    fn lease_seconds(self) -> u64 {
+        self.lease.as_secs().max(1)
+    }
+}
 
 /// A node's own account of itself.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Machine {
     /// Name of the node.
     pub name: String,
@@ -52,10 +89,25 @@ pub(super) struct Machine {
     pub count: usize,
     /// Records events in its kubelet's name.
     pub recorder: Recorder,
+    /// How often it tells that it is alive.
+    pub heartbeat: Heartbeat,
+    /// Its present life, by a name that no other life of it has.
+    pub boot: Mutex<String>,
+    /// Whether it runs.
+    pub power: Power,
 }
 
 impl Machine {
+    /// Begins a new life, and gives its name.
+    pub fn reboot(&self) -> String {
+        let boot = new_uid();
+        let mut now = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        now.clone_from(&boot);
+        boot
+    }
+
     /// Puts the node object into the store, or renews the one that is there.
+    /// Whoever has switched the machine off finds it off.
     pub fn register(&self, store: &Store) -> Result<(), StoreError> {
         let key = Key::new(Resource::Nodes, "", &self.name);
         let mut fresh = json!({"metadata": {"name": self.name}, "spec": {}});
@@ -72,12 +124,20 @@ impl Machine {
         Ok(())
     }
 
-    /// Renews the node's status; cheap when nothing has changed but the time.
-    pub fn beat(&self, store: &Store) -> Result<(), StoreError> {
+    /// Tells how the node feels, if that has changed or the account is to be
+    /// `whole`; to somebody else who has made the object, all there is to tell.
+    pub fn beat(&self, store: &Store, whole: bool) -> Result<(), StoreError> {
         let key = Key::new(Resource::Nodes, "", &self.name);
         store.update_with(&key, |node| {
-            node["status"]["conditions"] = self.conditions(node);
-            Ok::<(), StoreError>(())
+            if node["status"]["nodeInfo"].is_null() {
+                self.describe(node);
+                return Ok::<(), StoreError>(());
+            }
+            let conditions = self.conditions(node);
+            if whole || !same(&conditions, &node["status"]["conditions"]) {
+                node["status"]["conditions"] = conditions;
+            }
+            Ok(())
         })?;
         Ok(())
     }
@@ -95,7 +155,7 @@ impl Machine {
                 "metadata": {"name": self.name, "namespace": LEASES},
                 "spec": {
                     "holderIdentity": self.name,
-                    "leaseDurationSeconds": LEASE_SECONDS,
+                    "leaseDurationSeconds": self.heartbeat.lease_seconds(),
                     "renewTime": now,
                 },
             });
@@ -112,9 +172,17 @@ impl Machine {
         for (name, value) in &self.annotations {
             node["metadata"]["annotations"][*name] = json!(value);
         }
-        node["spec"]["providerID"] = json!(format!("lab://{}", self.name));
+        if node["metadata"]["annotations"][POWER_ANNOTATION].is_null() {
+            node["metadata"]["annotations"][POWER_ANNOTATION] = json!("on");
+        }
+        node["spec"]["providerID"] = json!(format!("{PROVIDER}{}", self.name));
         let resources = self.resources();
-        let conditions = self.conditions(node);
+        // A machine that is off says nothing of how it feels.
+        let conditions = if power::wanted(node) {
+            self.conditions(node)
+        } else {
+            node["status"]["conditions"].take()
+        };
         node["status"] = json!({
             "capacity": resources,
             "allocatable": resources,
@@ -189,7 +257,7 @@ impl Machine {
             "operatingSystem": "linux",
             "kernelVersion": kernel.release().to_string_lossy(),
             "osImage": os_image(&read("/etc/os-release")),
-            "bootID": boot(),
+            "bootID": *self.boot.lock().unwrap_or_else(PoisonError::into_inner),
             "machineID": machine,
             "systemUUID": machine,
             "containerRuntimeVersion": concat!("lab://", env!("CARGO_PKG_VERSION")),
@@ -245,6 +313,24 @@ impl Machine {
             ),
         ])
     }
+}
+
+/// Whether two accounts say the same, but for the time.
+fn same(one: &Value, other: &Value) -> bool {
+    let says = |it: &Value| {
+        let all = it.as_array().into_iter().flatten();
+        let mut all: Vec<String> = all
+            .map(|it| {
+                format!(
+                    "{} {} {} {}",
+                    it["type"], it["status"], it["reason"], it["message"]
+                )
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    says(one) == says(other)
 }
 
 fn condition(node: &Value, kind: &str, holds: bool, reason: &str, message: &str) -> Value {
@@ -314,6 +400,9 @@ mod tests {
             state: state.into(),
             index,
             count,
+            heartbeat: Heartbeat::default(),
+            boot: Mutex::default(),
+            power: Power::new(true),
         }
     }
 
@@ -333,7 +422,7 @@ mod tests {
             })
             .unwrap();
         machine.register(&store).unwrap();
-        machine.beat(&store).unwrap();
+        machine.beat(&store, true).unwrap();
         let node = store.get(&key).unwrap();
         assert_eq!(node["spec"]["unschedulable"], true);
         let ready = &node["status"]["conditions"][3];

@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,15 +40,19 @@ mod env;
 mod images;
 mod machine;
 mod pod;
+mod power;
 mod run;
 mod status;
 mod volumes;
 
 pub use backoff::BackoffMode;
+pub use machine::Heartbeat;
+pub use power::POWER_ANNOTATION;
 
 use addresses::{Addresses, Place};
 use machine::Machine;
 use pod::{Desired, Worker};
+use power::{Power, Switch};
 
 /// Name of the first node.
 pub const NODE: &str = "lab-node-0";
@@ -72,11 +76,8 @@ pub const PID_ANNOTATION: &str = "lab.aks-tui.dev/pid-";
 /// Label that names the instance a deployment runs.
 const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
-/// How often the node renews its lease; the real default.
-const LEASE_EVERY: Duration = Duration::from_secs(10);
-
-/// The node's status is renewed with every so many leases: five minutes, as
-/// the real kubelet does.
+/// A node's status is renewed with every so many leases even when nothing has
+/// changed: every five minutes by default, as the real kubelet does.
 const LEASES_PER_STATUS: u32 = 30;
 
 /// What a kubelet needs to know.
@@ -96,6 +97,8 @@ pub struct Config {
     pub version: String,
     /// How many nodes there are, from 1 to [`MOST_NODES`].
     pub nodes: usize,
+    /// How often the nodes tell that they are alive.
+    pub heartbeat: Heartbeat,
 }
 
 /// Why there is no kubelet.
@@ -129,6 +132,8 @@ struct Shared {
 struct Post {
     worker: Arc<Worker>,
     desired: watch::Sender<Desired>,
+    /// Cancelled when nothing of the pod is left here.
+    ended: CancellationToken,
 }
 
 type Posts = Mutex<HashMap<String, Post>>;
@@ -167,6 +172,8 @@ impl Kubelet {
         let mut machines = Vec::new();
         for index in 0..count {
             let name = format!("lab-node-{index}");
+            let before = store.get(&Key::new(Resource::Nodes, "", &name));
+            let on = before.is_none_or(|node| power::wanted(&node));
             let machine = Machine {
                 recorder: Recorder::new(store.clone(), "kubelet", Some(name.clone())),
                 name,
@@ -176,10 +183,15 @@ impl Kubelet {
                 state: config.state.clone(),
                 index,
                 count,
+                heartbeat: config.heartbeat,
+                boot: Mutex::default(),
+                power: Power::new(on),
             };
+            machine.reboot();
             machine.register(&store)?;
             machines.push(Arc::new(machine));
         }
+        forget_nodes(&store, &machines);
         sweep(&store, &config.state.join("pods"));
         let kubelet = Self {
             shared: Arc::new(Shared {
@@ -198,22 +210,26 @@ impl Kubelet {
         let follower = Follower {
             shared: Arc::clone(&kubelet.shared),
             posts: Arc::clone(&kubelet.posts),
+            booted: Arc::default(),
             tasks: kubelet.tasks.clone(),
             stopping: kubelet.stopping.clone(),
         };
-        let stopping = kubelet.stopping.clone();
-        kubelet.tasks.spawn(
-            stopping
-                .clone()
-                .run_until_cancelled_owned(follower.follow()),
-        );
         for machine in &kubelet.shared.machines {
-            let beat = beat(kubelet.shared.store.clone(), Arc::clone(machine));
+            let switch = Switch {
+                shared: Arc::clone(&kubelet.shared),
+                posts: Arc::clone(&kubelet.posts),
+                machine: Arc::clone(machine),
+                booted: Arc::clone(&follower.booted),
+            };
             let stopping = kubelet.stopping.clone();
             kubelet
                 .tasks
-                .spawn(stopping.run_until_cancelled_owned(beat));
+                .spawn(stopping.run_until_cancelled_owned(switch.attend()));
         }
+        let stopping = kubelet.stopping.clone();
+        kubelet
+            .tasks
+            .spawn(stopping.run_until_cancelled_owned(follower.follow()));
         Ok(kubelet)
     }
 
@@ -254,6 +270,16 @@ impl Kubelet {
 }
 
 impl Node for Kubelet {
+    fn reach(&self, node: &str) -> Result<(), NodeError> {
+        match self.shared.machine(&Value::from(node)) {
+            Some(machine) if !machine.power.is_on() => {
+                let address = machine.address.clone();
+                Err(NodeError::Unreachable(address))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn open_log(
         &self,
         pod_uid: &str,
@@ -280,10 +306,24 @@ impl Node for Kubelet {
     }
 }
 
-/// Removes what pods have left whose end no lab has seen.
+/// Removes the node objects of an earlier lab that had more of them.
+fn forget_nodes(store: &Store, machines: &[Arc<Machine>]) {
+    for node in store.list(Resource::Nodes, None).items {
+        let ours = node["spec"]["providerID"].as_str();
+        let ours = ours.is_some_and(|it| it.starts_with(machine::PROVIDER));
+        let key = Key::of(Resource::Nodes, &node);
+        if ours && !machines.iter().any(|it| it.name == key.name) {
+            store.remove(&key, None);
+        }
+    }
+}
+
+/// Removes what pods have left whose end their node has not seen.
 fn sweep(store: &Store, pods: &Path) {
+    // First what is there, or a pod that comes in between lost its own.
+    let there: Vec<_> = fs::read_dir(pods).into_iter().flatten().flatten().collect();
     let known = store.list(Resource::Pods, None).items;
-    for entry in fs::read_dir(pods).into_iter().flatten().flatten() {
+    for entry in there {
         if !known.iter().any(|pod| entry.file_name() == uid(pod)) {
             // What stays is removed with the state directory.
             let _ = fs::remove_dir_all(entry.path());
@@ -295,25 +335,12 @@ fn lock(posts: &Posts) -> MutexGuard<'_, HashMap<String, Post>> {
     posts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells the cluster, for ever, that a node is alive.
-async fn beat(store: Store, machine: Arc<Machine>) {
-    let mut every = tokio::time::interval(LEASE_EVERY);
-    for count in 0_u32.. {
-        every.tick().await;
-        let mut beaten = machine.renew(&store);
-        if count % LEASES_PER_STATUS == LEASES_PER_STATUS - 1 {
-            beaten = beaten.and_then(|()| machine.beat(&store));
-        }
-        if let Err(error) = beaten {
-            tracing::warn!("{} cannot tell that it is alive: {error}", machine.name);
-        }
-    }
-}
-
 /// Follows the store and keeps one worker a pod.
 struct Follower {
     shared: Arc<Shared>,
     posts: Arc<Posts>,
+    /// Rings when a node has booted.
+    booted: Arc<Notify>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -322,8 +349,16 @@ impl Follower {
     async fn follow(self) {
         loop {
             let mut watch = self.begin();
-            while let Ok(event) = watch.next().await {
+            loop {
+                let event = tokio::select! {
+                    event = watch.next() => event,
+                    () = self.booted.notified() => break,
+                };
+                let Ok(event) = event else { break };
                 match (event.key.resource, event.change) {
+                    (Resource::Nodes, Change::Added | Change::Modified) => {
+                        self.node(&event.object);
+                    }
                     (Resource::Pods, Change::Deleted) => self.gone(&event.object),
                     (Resource::Pods, _) => self.pod(&event.object),
                     (Resource::Deployments, Change::Added | Change::Deleted) => {
@@ -334,13 +369,14 @@ impl Follower {
                     _ => {}
                 }
             }
-            // It fell behind what the store remembers, and begins anew.
+            // It fell behind what the store remembers, or a node has booted and
+            // runs what it did not: it begins anew.
         }
     }
 
     /// Looks at every pod, and watches from there.
     fn begin(&self) -> Watch {
-        let kinds = [Resource::Pods, Resource::Deployments];
+        let kinds = [Resource::Nodes, Resource::Pods, Resource::Deployments];
         let (objects, watch) = self.shared.store.list_and_watch(&kinds);
         let pods: Vec<_> = objects
             .iter()
@@ -357,6 +393,9 @@ impl Follower {
         };
         for uid in gone {
             self.leave(&uid);
+        }
+        for node in objects.iter().filter(|it| it["kind"] == "Node") {
+            self.node(node);
         }
         for pod in pods {
             self.pod(pod);
@@ -375,10 +414,17 @@ impl Follower {
         }
     }
 
+    fn node(&self, node: &Value) {
+        if let Some(machine) = self.shared.machine(&node["metadata"]["name"]) {
+            machine.power.want(power::wanted(node));
+        }
+    }
+
     fn pod(&self, pod: &Arc<Value>) {
         // Whatever is not bound here is the scheduler's, or a node's that
-        // somebody else has made.
-        if let Some(machine) = self.shared.machine(&pod["spec"]["nodeName"]) {
+        // somebody else has made; one without power does not hear of it.
+        let machine = self.shared.machine(&pod["spec"]["nodeName"]);
+        if let Some(machine) = machine.filter(|it| it.power.is_on()) {
             self.run(machine, pod);
         }
     }
@@ -415,16 +461,18 @@ impl Follower {
         let place = self.shared.addresses.settle(uid, &group, address);
         let (sender, receiver) = watch::channel(desired);
         let shared = Arc::clone(&self.shared);
-        let machine = Arc::clone(machine);
-        let worker = Arc::new(Worker::new(shared, machine, parsed, place, receiver));
+        let here = Arc::clone(machine);
+        let worker = Arc::new(Worker::new(shared, here, parsed, place, receiver));
+        let ended = CancellationToken::new();
         let post = Post {
             worker: Arc::clone(&worker),
             desired: sender,
+            ended: ended.clone(),
         };
         {
             let mut posts = lock(&self.posts);
             // Looked at under the lock: whoever stops tells all posts after this.
-            if self.stopping.is_cancelled() {
+            if self.stopping.is_cancelled() || !machine.power.is_on() {
                 return;
             }
             posts.insert(uid.to_owned(), post);
@@ -433,6 +481,7 @@ impl Follower {
         self.tasks.spawn(async move {
             worker.run().await;
             lock(&posts).remove(&uid);
+            ended.cancel();
         });
     }
 }

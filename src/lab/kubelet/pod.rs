@@ -481,7 +481,7 @@ fn remember(pod: &Pod, unit: &mut Unit) -> bool {
             code: 255,
             signal: None,
             reason: "Unknown",
-            message: "the lab that ran it has ended".into(),
+            message: "the node that ran it has ended".into(),
             started: running.started_at.map(|time| time.0),
             finished: Some(Timestamp::now()),
             id: id.clone(),
