@@ -13,9 +13,12 @@
 //! # What is there
 //! - [`store`]: every object, one version counter, watches, compaction;
 //! - [`api`]: the kinds of [`kinds`], pods with log, exec and eviction, what
-//!   has replicas with scale; deletion of whole collections; list in pages, watch with bookmarks, streaming lists and *410*; label and
-//!   field selectors; JSON, merge and strategic merge patches; dry runs; field
+//!   has replicas with scale; deletion of whole collections; list in pages,
+//!   watch with bookmarks, streaming lists and *410*; label and field selectors;
+//!   JSON, merge and strategic merge patches; server-side apply; dry runs; field
 //!   validation; tables; discovery; access reviews;
+//! - [`managed`]: who manages which field, conflicts, taking over and letting go;
+//! - [`schema`]: Kubernetes' own schemas, for merging and for `kubectl explain`;
 //! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
 //!   sets, the scheduler, garbage collection (background, foreground, orphan),
 //!   the end of namespaces;
@@ -38,9 +41,11 @@
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
 //!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
 //!   created (*422*), never ignored;
-//! - server-side apply (*415*), port-forward, attach and proxy (*404*), SPDY (*501*), OpenAPI schemas
-//!   (`kubectl explain` knows no fields), HTTP/2, protobuf but for the few
+//! - port-forward, attach and proxy (*404*), SPDY (*501*), OpenAPI v2 (*404*),
+//!   HTTP/2, protobuf but for the few
 //!   bodies that kubectl sends in nothing else (*415*);
+//! - managers of what the lab's own controllers and kubelet write: managed
+//!   fields tell of clients only;
 //! - affinity, taints, priorities and resource limits are stored and have no
 //!   effect: a pod goes to the node with the fewest;
 //! - any user but the one token's.
@@ -51,6 +56,7 @@ pub mod defaults;
 pub mod kinds;
 pub mod kubelet;
 pub mod lease;
+pub mod managed;
 pub mod network;
 pub mod node;
 pub mod process;
@@ -58,6 +64,7 @@ mod programs;
 pub mod recorder;
 pub mod runtime;
 pub mod scenario;
+pub mod schema;
 pub mod selector;
 pub mod shares;
 pub mod state;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use serde_json::Value;
 
 use super::request::{self, Filter, Query};
@@ -102,7 +103,8 @@ impl How {
             resource_version: text(&body["preconditions"]["resourceVersion"]),
             foreground: policy == "Foreground",
         };
-        let mut options = Options::parse(query)?;
+        // Who deletes manages nothing.
+        let mut options = Options::parse(query, &HeaderMap::new())?;
         options.dry_run |= request::lists(&body["dryRun"], "All");
         Ok(Self {
             deletion,

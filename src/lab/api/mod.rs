@@ -22,6 +22,7 @@ mod delete;
 mod discovery;
 mod exec;
 mod logs;
+mod manage;
 mod openapi;
 mod patch;
 mod path;

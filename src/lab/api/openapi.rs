@@ -1,34 +1,56 @@
-//! OpenAPI, as far as it is true here: which paths there are, and that the
-//! server checks the fields of what is written to them (`fieldValidation`).
+//! OpenAPI: which paths there are, what is written to them and read from them,
+//! and the schemas of all of it (see [`crate::lab::schema`]).
 //!
-//! kubectl asks for this before it creates or applies anything; finding the
-//! parameter, it leaves the check to the server. There are no schemas, so
-//! `kubectl explain` has nothing to explain.
+//! kubectl explains types from here, finds out how the lists of a type merge,
+//! and, finding the parameter `fieldValidation`, leaves the check of fields to
+//! the server.
+
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
 use super::discovery;
 use crate::lab::kinds::Resource;
+use crate::lab::schema;
+
+/// A document as it is sent.
+#[derive(Debug)]
+struct Document {
+    /// Below `/openapi/v3/`.
+    path: String,
+    text: String,
+    /// The name of a document says its content, so that clients may keep it.
+    hash: u32,
+}
+
+static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
+    let documents = groups().into_iter().map(|group| {
+        let text = document_of(group).to_string();
+        Document {
+            path: prefix(group),
+            hash: crc32fast::hash(text.as_bytes()),
+            text,
+        }
+    });
+    documents.collect()
+});
 
 /// `/openapi/v3`: the documents there are.
 pub fn index() -> Value {
-    let mut paths = Map::new();
-    for group in groups() {
-        let path = prefix(group);
-        // The name of a document says its content, so that clients may keep it.
-        let hash = crc32fast::hash(document_of(group).to_string().as_bytes());
-        let url = format!("/openapi/v3/{path}?hash={hash:08X}");
-        paths.insert(path, json!({"serverRelativeURL": url}));
-    }
+    let paths: Map<String, Value> = DOCUMENTS
+        .iter()
+        .map(|it| {
+            let url = format!("/openapi/v3/{}?hash={:08X}", it.path, it.hash);
+            (it.path.clone(), json!({"serverRelativeURL": url}))
+        })
+        .collect();
     json!({"paths": paths})
 }
 
 /// `/openapi/v3/PATH`; none when there is no such document.
-pub fn document(path: &str) -> Option<Value> {
-    groups()
-        .into_iter()
-        .find(|group| prefix(group) == path)
-        .map(document_of)
+pub fn document(path: &str) -> Option<&'static str> {
+    let found = DOCUMENTS.iter().find(|it| it.path == path);
+    found.map(|it| it.text.as_str())
 }
 
 fn groups() -> Vec<&'static str> {
@@ -46,8 +68,17 @@ fn prefix(group: &str) -> String {
     }
 }
 
+/// What a path reads or writes.
+#[derive(Clone, Copy)]
+struct Body {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+}
+
 fn document_of(group: &str) -> Value {
     let mut paths = Map::new();
+    let mut schemas = Map::new();
     for resource in Resource::ALL {
         let names = resource.names();
         if names.group != group {
@@ -58,48 +89,148 @@ fn document_of(group: &str) -> Value {
         } else {
             ""
         };
+        let whole = Body {
+            group: names.group,
+            version: names.version,
+            kind: names.kind,
+        };
         let collection = format!("/{}{scope}/{}", prefix(group), names.plural);
         let item = format!("{collection}/{{name}}");
-        let mut of_item = Map::new();
-        let mut of_collection = Map::new();
-        for verb in discovery::verbs(resource) {
-            let (method, action, target) = match *verb {
-                "create" => ("post", "post", &mut of_collection),
-                "list" => ("get", "list", &mut of_collection),
-                "get" => ("get", "get", &mut of_item),
-                "update" => ("put", "put", &mut of_item),
-                "patch" => ("patch", "patch", &mut of_item),
-                "delete" => ("delete", "delete", &mut of_item),
-                _ => continue,
+        let verbs = discovery::verbs(resource);
+        for part in discovery::subresources(resource) {
+            let (group, version, kind) = part.kind;
+            let body = Body {
+                group,
+                version,
+                kind,
             };
-            target.insert(method.to_owned(), operation(resource, action));
+            collect_kind(body, &mut schemas);
+            let path = format!("{item}/{}", part.name);
+            paths.insert(path, operations(body, part.verbs, &ON_PART));
         }
-        paths.insert(collection, Value::Object(of_collection));
-        paths.insert(item, Value::Object(of_item));
+        collect_kind(whole, &mut schemas);
+        paths.insert(collection, operations(whole, verbs, &ON_COLLECTION));
+        paths.insert(item, operations(whole, verbs, &ON_ITEM));
     }
     json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": super::route::VERSION},
         "paths": paths,
-        "components": {},
+        "components": {"schemas": schemas},
     })
 }
 
-fn operation(resource: Resource, action: &str) -> Value {
-    let names = resource.names();
+/// A verb of discovery, the method and what OpenAPI calls it.
+type Verbs = [(&'static str, &'static str, &'static str)];
+
+const ON_COLLECTION: [(&str, &str, &str); 3] = [
+    ("create", "post", "post"),
+    ("list", "get", "list"),
+    ("deletecollection", "delete", "deletecollection"),
+];
+const ON_ITEM: [(&str, &str, &str); 4] = [
+    ("get", "get", "get"),
+    ("update", "put", "put"),
+    ("patch", "patch", "patch"),
+    ("delete", "delete", "delete"),
+];
+const ON_PART: [(&str, &str, &str); 4] = [
+    ("get", "get", "get"),
+    ("create", "post", "connect"),
+    ("update", "put", "put"),
+    ("patch", "patch", "patch"),
+];
+
+fn operations(body: Body, served: &[&str], verbs: &Verbs) -> Value {
+    let served = verbs.iter().filter(|(verb, _, _)| served.contains(verb));
+    served
+        .map(|(_, method, action)| ((*method).to_owned(), operation(body, action)))
+        .collect()
+}
+
+fn operation(body: Body, action: &str) -> Value {
+    let schema = schema::of_kind(body.group, body.version, body.kind);
+    let reference =
+        schema.map_or_else(|| json!({"type": "object"}), |(name, _)| reference_to(name));
     let mut operation = json!({
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": {
-            "group": names.group, "version": names.version, "kind": names.kind,
+            "group": body.group, "version": body.version, "kind": body.kind,
         },
         "responses": {"200": {"description": "OK"}},
     });
-    if matches!(action, "post" | "put" | "patch") {
-        operation["parameters"] = json!(["dryRun", "fieldValidation"].map(|name| {
-            json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
-        }));
+    let media = |types: &[&str]| -> Value {
+        let content: Map<String, Value> = types
+            .iter()
+            .map(|it| ((*it).to_owned(), json!({"schema": reference})))
+            .collect();
+        Value::Object(content)
+    };
+    if matches!(action, "get" | "post" | "put" | "patch") {
+        operation["responses"]["200"]["content"] = media(&["application/json"]);
     }
+    let written: &[&str] = match action {
+        "post" | "put" => &["application/json", "application/yaml"],
+        "patch" => &[
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/strategic-merge-patch+json",
+            "application/apply-patch+yaml",
+        ],
+        _ => return operation,
+    };
+    operation["requestBody"] = json!({"content": media(written)});
+    let mut parameters = vec!["dryRun", "fieldManager", "fieldValidation"];
+    if action == "patch" {
+        parameters.push("force");
+    }
+    let parameters: Vec<Value> = parameters
+        .into_iter()
+        .map(|name| {
+            let of = if name == "force" { "boolean" } else { "string" };
+            json!({"name": name, "in": "query", "schema": {"type": of, "uniqueItems": true}})
+        })
+        .collect();
+    operation["parameters"] = json!(parameters);
     operation
+}
+
+fn reference_to(name: &str) -> Value {
+    json!({"$ref": format!("{}{name}", schema::REFERENCE)})
+}
+
+fn collect_kind(body: Body, schemas: &mut Map<String, Value>) {
+    if let Some((name, _)) = schema::of_kind(body.group, body.version, body.kind) {
+        collect(name, schemas);
+    }
+}
+
+/// Adds a schema and all that it refers to.
+fn collect(name: &str, schemas: &mut Map<String, Value>) {
+    if schemas.contains_key(name) {
+        return;
+    }
+    if let Some(schema) = schema::named(name) {
+        schemas.insert(name.to_owned(), schema.clone());
+        collect_references(schema, schemas);
+    }
+}
+
+fn collect_references(schema: &Value, schemas: &mut Map<String, Value>) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str() {
+                    Some(target) if name == "$ref" => {
+                        collect(target.trim_start_matches(schema::REFERENCE), schemas);
+                    }
+                    _ => collect_references(value, schemas),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|it| collect_references(it, schemas)),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -107,17 +238,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_document_in_the_index_is_there_and_names_field_validation() {
+    fn every_document_in_the_index_is_there_and_is_whole() {
         let index = index();
         let paths = index["paths"].as_object().unwrap();
         assert!(paths.contains_key("api/v1") && paths.contains_key("apis/apps/v1"));
         for path in paths.keys() {
-            let document = document(path).unwrap();
-            assert!(
-                document["paths"].to_string().contains("fieldValidation"),
-                "{path}"
-            );
+            let document: Value = serde_json::from_str(document(path).unwrap()).unwrap();
+            let text = document["paths"].to_string();
+            assert!(text.contains("fieldValidation"), "{path}");
+            let schemas = document["components"]["schemas"].as_object().unwrap();
+            let text = document.to_string();
+            for target in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+                let name = target.split('"').next().unwrap();
+                assert!(schemas.contains_key(name), "{name} in {path}");
+            }
         }
         assert!(document("apis/autoscaling/v1").is_none());
+    }
+
+    #[test]
+    fn every_kind_is_described() {
+        for resource in Resource::ALL {
+            let names = resource.names();
+            let found = schema::of_kind(names.group, names.version, names.kind);
+            assert!(found.is_some(), "{resource:?}");
+        }
     }
 }

@@ -2,12 +2,18 @@
 //!
 //! JSON patch (RFC 6902) and merge patch (RFC 7386) are libraries. Strategic
 //! merge is Kubernetes' own: like a merge patch, but some lists are maps by a
-//! key of their items, and `$`-directives delete, replace and order. Server-side
-//! apply is not here; it answers *415*.
+//! key of their items (the [schema](crate::lab::schema) says which), and
+//! `$`-directives delete, replace and order. Server-side apply is no patch to
+//! be laid over an object: see [`managed`](crate::lab::managed).
 
 use serde_json::{Map, Value};
 
+use super::request;
 use super::status::ApiError;
+use crate::lab::schema::Place;
+
+/// The media type of an applied object.
+const APPLY: &str = "application/apply-patch+yaml";
 
 /// A patch of one of the formats that are read.
 #[derive(Debug, Clone)]
@@ -18,6 +24,8 @@ pub enum Patch {
     Merge(Value),
     /// As merge, with lists merged by key.
     Strategic(Value),
+    /// All that a manager wants of the object.
+    Apply(Value),
 }
 
 impl Patch {
@@ -45,20 +53,22 @@ impl Patch {
             }
             "application/merge-patch+json" => Ok(Self::Merge(object()?)),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic(object()?)),
+            APPLY => Ok(Self::Apply(request::parse_applied(body)?)),
             _ => Err(ApiError::unsupported_media_type(&[
                 "application/json-patch+json",
                 "application/merge-patch+json",
                 "application/strategic-merge-patch+json",
+                APPLY,
             ])),
         }
     }
 
-    /// Changes an object.
+    /// Changes an object of the type at `place`.
     ///
     /// # Errors
     /// *422* when an operation does not fit the object, *400* for a directive
     /// that there is not.
-    pub fn apply(&self, object: &mut Value) -> Result<(), ApiError> {
+    pub fn change(&self, object: &mut Value, place: Place<'_>) -> Result<(), ApiError> {
         match self {
             Self::Json(patch) => json_patch::patch(object, patch).map_err(|error| {
                 let mut refusal = ApiError::bad_request(format!(
@@ -69,7 +79,9 @@ impl Patch {
                 refusal
             })?,
             Self::Merge(patch) => json_patch::merge(object, patch),
-            Self::Strategic(patch) => strategic(object, patch)?,
+            Self::Strategic(patch) => strategic(object, patch, place)?,
+            // Who is laid over whom is decided with the managers: `write::apply`.
+            Self::Apply(_) => return Err(ApiError::unsupported_media_type(&[])),
         }
         if object.is_object() && object["metadata"].is_object() {
             Ok(())
@@ -81,27 +93,7 @@ impl Patch {
     }
 }
 
-/// The key by which items of a list of that name are one and the same.
-fn merge_key(list: &str) -> Option<&'static str> {
-    match list {
-        "containers"
-        | "initContainers"
-        | "ephemeralContainers"
-        | "volumes"
-        | "env"
-        | "imagePullSecrets" => Some("name"),
-        "ports" => Some("containerPort"),
-        "volumeMounts" => Some("mountPath"),
-        "volumeDevices" => Some("devicePath"),
-        "conditions" | "addresses" => Some("type"),
-        "ownerReferences" => Some("uid"),
-        "hostAliases" | "podIPs" => Some("ip"),
-        "topologySpreadConstraints" => Some("topologyKey"),
-        _ => None,
-    }
-}
-
-fn strategic(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
+fn strategic(target: &mut Value, patch: &Value, place: Place<'_>) -> Result<(), ApiError> {
     let Some(fields) = patch.as_object() else {
         *target = patch.clone();
         return Ok(());
@@ -141,10 +133,13 @@ fn strategic(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
             Value::Null => {
                 object.remove(name);
             }
-            Value::Object(_) => strategic(object.entry(name).or_insert(Value::Null), value)?,
+            Value::Object(_) => {
+                let current = object.entry(name).or_insert(Value::Null);
+                strategic(current, value, place.field(name))?;
+            }
             Value::Array(items) => {
                 let current = object.entry(name).or_insert(Value::Null);
-                merge_list(name, current, items)?;
+                merge_list(current, items, place.field(name))?;
             }
             plain => {
                 object.insert(name.clone(), plain.clone());
@@ -153,7 +148,7 @@ fn strategic(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
     }
     for (name, order) in directives(fields, "$setElementOrder/") {
         if let Some(items) = object.get_mut(name).and_then(Value::as_array_mut) {
-            let key = merge_key(name);
+            let key = place.field(name).merges().flatten();
             let place = |item: &Value| {
                 let same = |wanted: &Value| match key {
                     Some(key) => wanted[key] == item[key],
@@ -185,12 +180,16 @@ fn without_directives(fields: &Map<String, Value>) -> Value {
     )
 }
 
-fn merge_list(name: &str, current: &mut Value, items: &[Value]) -> Result<(), ApiError> {
+fn merge_list(current: &mut Value, items: &[Value], place: Place<'_>) -> Result<(), ApiError> {
     let replace = items.iter().any(|item| item["$patch"] == "replace");
-    let key = merge_key(name).filter(|_| items.iter().all(Value::is_object));
-    let (Some(key), false, true) = (key, replace, current.is_array()) else {
-        // Finalizers are a set; any other list without a key is one value.
-        if name == "finalizers"
+    let merges = place.merges();
+    let key = merges
+        .flatten()
+        .filter(|_| items.iter().all(Value::is_object));
+    let (Some(key), false, true) = (key, replace, current.is_array() || current.is_null()) else {
+        // Merged without a key, as finalizers are: a set.
+        if merges == Some(None)
+            && !replace
             && let Some(present) = current.as_array_mut()
         {
             let new = items.iter().filter(|item| !present.contains(item));
@@ -202,6 +201,9 @@ fn merge_list(name: &str, current: &mut Value, items: &[Value]) -> Result<(), Ap
         *current = Value::Array(kept.cloned().collect());
         return Ok(());
     };
+    if current.is_null() {
+        *current = Value::Array(Vec::new());
+    }
     let Some(present) = current.as_array_mut() else {
         return Ok(());
     };
@@ -211,16 +213,16 @@ fn merge_list(name: &str, current: &mut Value, items: &[Value]) -> Result<(), Ap
                 "map: {item} does not contain declared merge key: {key}"
             )));
         };
-        let place = present.iter().position(|it| it.get(key) == Some(identity));
-        match (place, item["$patch"] == "delete") {
-            (Some(place), true) => {
-                present.remove(place);
+        let found = present.iter().position(|it| it.get(key) == Some(identity));
+        match (found, item["$patch"] == "delete") {
+            (Some(at), true) => {
+                present.remove(at);
             }
             (None, true) => {}
-            (Some(place), false) => strategic(&mut present[place], item)?,
+            (Some(at), false) => strategic(&mut present[at], item, place.item())?,
             (None, false) => {
                 let mut new = Value::Null;
-                strategic(&mut new, item)?;
+                strategic(&mut new, item, place.item())?;
                 present.push(new);
             }
         }
@@ -233,8 +235,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn merged(mut object: Value, patch: &Value) -> Value {
-        strategic(&mut object, patch).unwrap();
+    fn pod(field: &str) -> Place<'static> {
+        Place::builtin("", "v1", "Pod").field(field)
+    }
+
+    fn merged(mut object: Value, patch: &Value, place: Place<'_>) -> Value {
+        strategic(&mut object, patch, place).unwrap();
         object
     }
 
@@ -251,14 +257,18 @@ mod tests {
             {"name": "a", "image": "x",
              "env": [{"name": "E", "value": "1"}, {"name": "F", "value": "2"}]},
             {"name": "c", "image": "z"}]});
-        assert_eq!(merged(object, &patch), expected);
+        assert_eq!(merged(object, &patch, pod("spec")), expected);
     }
 
     #[test]
     fn lists_without_a_key_are_replaced_and_nulls_delete() {
         let object = json!({"args": ["a", "b"], "gone": 1, "kept": 2});
         let patch = json!({"args": ["c"], "gone": null});
-        assert_eq!(merged(object, &patch), json!({"args": ["c"], "kept": 2}));
+        let container = pod("spec").field("containers").item();
+        assert_eq!(
+            merged(object, &patch, container),
+            json!({"args": ["c"], "kept": 2})
+        );
     }
 
     #[test]
@@ -267,43 +277,56 @@ mod tests {
             json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}});
         let patch = json!({"strategy": {"$retainKeys": ["type"], "type": "Recreate"}});
         assert_eq!(
-            merged(strategy, &patch),
+            merged(strategy, &patch, Place::open()),
             json!({"strategy": {"type": "Recreate"}})
         );
 
         let labels = json!({"labels": {"a": "1"}});
         let patch = json!({"labels": {"$patch": "replace", "b": "2"}});
-        assert_eq!(merged(labels, &patch), json!({"labels": {"b": "2"}}));
+        assert_eq!(
+            merged(labels, &patch, pod("metadata")),
+            json!({"labels": {"b": "2"}})
+        );
 
         let env = json!({"env": [{"name": "A"}, {"name": "B"}]});
         let patch = json!({
             "$setElementOrder/env": [{"name": "B"}, {"name": "C"}, {"name": "A"}],
             "env": [{"name": "C"}]});
         assert_eq!(
-            merged(env, &patch),
+            merged(env, &patch, pod("spec").field("containers").item()),
             json!({"env": [{"name": "B"}, {"name": "C"}, {"name": "A"}]})
         );
 
         let finalizers = json!({"finalizers": ["x", "y"]});
         let patch = json!({"$deleteFromPrimitiveList/finalizers": ["x"], "finalizers": ["z"]});
         assert_eq!(
-            merged(finalizers, &patch),
+            merged(finalizers, &patch, pod("metadata")),
             json!({"finalizers": ["y", "z"]})
         );
 
-        assert!(strategic(&mut json!({}), &json!({"a": {"$patch": "odd"}})).is_err());
+        assert!(
+            strategic(
+                &mut json!({}),
+                &json!({"a": {"$patch": "odd"}}),
+                Place::open()
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn a_patch_may_not_destroy_the_object() {
         let mut object = json!({"metadata": {"name": "a"}});
         let patch = Patch::Merge(json!({"metadata": null}));
-        assert!(patch.apply(&mut object.clone()).is_err());
+        assert!(patch.change(&mut object.clone(), Place::open()).is_err());
         let json = br#"[{"op": "test", "path": "/metadata/name", "value": "b"}]"#;
         let patch = Patch::parse("application/json-patch+json", json).unwrap();
-        assert_eq!(patch.apply(&mut object).unwrap_err().code, 422);
         assert_eq!(
-            Patch::parse("application/apply-patch+yaml", b"{}")
+            patch.change(&mut object, Place::open()).unwrap_err().code,
+            422
+        );
+        assert_eq!(
+            Patch::parse("application/apply-patch+cbor", b"{}")
                 .unwrap_err()
                 .code,
             415

@@ -247,6 +247,22 @@ pub fn parse_object(content_type: &str, body: &[u8]) -> Result<Option<Value>, Ap
     Ok(Some(value))
 }
 
+/// Reads an applied object: YAML, of which JSON is a part.
+///
+/// # Errors
+/// *400*.
+pub fn parse_applied(body: &[u8]) -> Result<Value, ApiError> {
+    let value: Value = serde_yaml::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
+    if value.is_object() && value.get("metadata").is_none_or(Value::is_object) {
+        Ok(value)
+    } else {
+        Err(ApiError::bad_request(
+            "error decoding YAML: it is no object with metadata",
+        ))
+    }
+}
+
 fn unsupported_media_type() -> ApiError {
     ApiError::unsupported_media_type(&["application/json", "application/yaml"])
 }

@@ -14,11 +14,12 @@ use super::path::{self, Target};
 use super::present::{ListMeta, Presenter};
 use super::request::{self, Filter, Query};
 use super::respond::{self, Body};
-use super::status::ApiError;
+use super::status::{ApiError, FieldError};
 use super::write::{self, Options, Part, Written};
 use super::{access, delete, discovery, logs, openapi, reach, read, scale, watch};
 use crate::lab::kinds::Resource;
 use crate::lab::node::{ExecRequest, Node};
+use crate::lab::schema::Place;
 use crate::lab::store::{Key, Store};
 
 /// The version whose interface is served, and by whom.
@@ -131,7 +132,10 @@ impl Api {
             Target::Group(name) => discovery::group(name),
             Target::GroupVersion { group, version } => discovery::resource_list(group, version),
             Target::OpenApi(None) => Some(openapi::index()),
-            Target::OpenApi(Some(path)) => openapi::document(path),
+            Target::OpenApi(Some(path)) => {
+                let text = openapi::document(path).ok_or_else(ApiError::no_such_path)?;
+                return Ok(respond::typed(StatusCode::OK, "application/json", text));
+            }
             Target::Review(_) | Target::Collection { .. } | Target::Object { .. } => None,
         };
         let found = found.ok_or_else(ApiError::no_such_path)?;
@@ -160,7 +164,7 @@ impl Api {
             }
             Method::POST if discovery::verbs(resource).contains(&"create") => {
                 let object = call.object(body)?;
-                let options = Options::parse(&call.query)?;
+                let options = call.options()?;
                 let namespace = namespace.as_deref();
                 let written = write::create(&self.store, resource, namespace, object, &options)?;
                 Ok(written_answer(StatusCode::CREATED, &written, &presenter))
@@ -255,12 +259,24 @@ impl Api {
                 return Ok(respond::json(StatusCode::OK, &presenter.object(&object)));
             }
             Method::PUT => {
-                let options = Options::parse(&call.query)?;
+                let options = call.options()?;
                 write::replace(&self.store, key, part, call.object(body)?, &options)?
             }
             Method::PATCH => {
-                let options = Options::parse(&call.query)?;
+                let options = call.options()?;
                 let patch = Patch::parse(call.content_type(), body)?;
+                if let Patch::Apply(config) = &patch {
+                    let force = call.force()?;
+                    let (written, created) =
+                        write::apply(&self.store, key, part, config, force, &options)?;
+                    let code = if created {
+                        StatusCode::CREATED
+                    } else {
+                        StatusCode::OK
+                    };
+                    return Ok(written_answer(code, &written, &presenter));
+                }
+                call.no_force()?;
                 write::patch(&self.store, key, part, &patch, &options)?
             }
             _ => return Err(ApiError::method_not_allowed()),
@@ -269,7 +285,7 @@ impl Api {
     }
 
     fn scale(&self, key: &Key, call: &Call, body: &[u8]) -> Answer {
-        let options = Options::parse(&call.query)?;
+        let options = call.options()?;
         let written = match call.method {
             Method::GET => {
                 let object = read::get(&self.store, key)?;
@@ -284,7 +300,17 @@ impl Api {
             }
             Method::PATCH => {
                 let patch = Patch::parse(call.content_type(), body)?;
-                scale::change(&self.store, key, &options, |scale| patch.apply(scale))?
+                if let Patch::Apply(config) = &patch {
+                    let wanted = scale::wanted(key, config)?;
+                    let force = call.force()?;
+                    let part = Part::Scale;
+                    write::apply(&self.store, key, part, &wanted, force, &options)?.0
+                } else {
+                    call.no_force()?;
+                    let place = Place::builtin("autoscaling", "v1", "Scale");
+                    let edit = |scale: &mut Value| patch.change(scale, place);
+                    scale::change(&self.store, key, &options, edit)?
+                }
             }
             _ => return Err(ApiError::method_not_allowed()),
         };
@@ -356,6 +382,29 @@ impl Call {
     fn object(&self, body: &[u8]) -> Result<Value, ApiError> {
         let object = request::parse_object(self.content_type(), body)?;
         object.ok_or_else(|| ApiError::bad_request("the request body is empty"))
+    }
+
+    fn options(&self) -> Result<Options, ApiError> {
+        Options::parse(&self.query, &self.head.headers)
+    }
+
+    /// Whether what is applied wins over others; who applies must say who it is.
+    fn force(&self) -> Result<bool, ApiError> {
+        if self.query.get("fieldManager").is_none() {
+            let missing = FieldError::required("fieldManager", "is required for apply patch");
+            return Err(ApiError::invalid_options("PatchOptions", &missing));
+        }
+        self.query.flag("force")
+    }
+
+    /// Other patches win anyway.
+    fn no_force(&self) -> Result<(), ApiError> {
+        if self.query.all("force").next().is_none() {
+            return Ok(());
+        }
+        let detail = "may not be specified for non-apply patch";
+        let error = FieldError::forbidden("force", detail);
+        Err(ApiError::invalid_options("PatchOptions", &error))
     }
 
     /// Whether the client wants discovery in one document.

@@ -40,7 +40,7 @@ pub fn change(
     options: &Options,
     edit: impl FnOnce(&mut Value) -> Result<(), ApiError>,
 ) -> Result<Written, ApiError> {
-    write::change(store, key, Part::Main, options, |workload| {
+    write::change(store, key, Part::Scale, options, |workload| {
         let mut scale = of(workload);
         edit(&mut scale)?;
         let (given, name) = (&scale["metadata"], &key.name);
@@ -62,4 +62,28 @@ pub fn change(
         };
         Ok(())
     })
+}
+
+/// What an applied `Scale` wants of a workload.
+///
+/// # Errors
+/// *400* for another kind, or when it names another object.
+pub fn wanted(key: &Key, scale: &Value) -> Result<Value, ApiError> {
+    let (version, kind) = (&scale["apiVersion"], &scale["kind"]);
+    if version != "autoscaling/v1" || kind != "Scale" {
+        return Err(ApiError::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {}, expected: autoscaling/v1",
+            version.as_str().unwrap_or_default()
+        )));
+    }
+    let names = key.resource.names();
+    let mut wanted = json!({
+        "apiVersion": key.resource.api_version(),
+        "kind": names.kind,
+        "metadata": scale["metadata"],
+    });
+    if !scale["spec"]["replicas"].is_null() {
+        wanted["spec"]["replicas"] = scale["spec"]["replicas"].clone();
+    }
+    Ok(wanted)
 }

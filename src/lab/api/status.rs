@@ -181,6 +181,22 @@ impl ApiError {
         }
     }
 
+    /// The options of a request cannot be accepted, because of this one.
+    pub fn invalid_options(kind: &str, cause: &FieldError) -> Self {
+        Self {
+            details: Some(json!({
+                "name": "", "group": "meta.k8s.io", "kind": kind, "causes": [{
+                    "reason": cause.reason, "message": cause.message, "field": cause.field,
+                }],
+            })),
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid",
+                format!("{kind}.meta.k8s.io \"\" is invalid: {cause}"),
+            )
+        }
+    }
+
     /// The server will not do this to that object.
     pub fn forbidden(resource: Resource, name: &str, why: &str) -> Self {
         let object = Key::new(resource, "", name);

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::patch::Patch;
 use super::request::Query;
 use super::status::ApiError;
-use super::{allocate, typed, validate};
+use super::{allocate, manage, typed, validate};
 use crate::lab::defaults;
 use crate::lab::kinds::Resource;
 use crate::lab::store::{Key, Store, StoreError, View, new_uid};
@@ -30,14 +31,16 @@ pub struct Options {
     fields: FieldValidation,
     /// Only try it out.
     pub dry_run: bool,
+    /// Under whose name the fields are recorded.
+    manager: String,
 }
 
 impl Options {
-    /// Reads `fieldValidation` and `dryRun`.
+    /// Reads `fieldValidation`, `dryRun` and `fieldManager`.
     ///
     /// # Errors
     /// *400* for values that there are not.
-    pub fn parse(query: &Query) -> Result<Self, ApiError> {
+    pub fn parse(query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
         let fields = match query.get("fieldValidation") {
             Some("Ignore") => FieldValidation::Ignore,
             None | Some("Warn") => FieldValidation::Warn,
@@ -57,14 +60,19 @@ impl Options {
                 )));
             }
         };
-        Ok(Self { fields, dry_run })
+        Ok(Self {
+            fields,
+            dry_run,
+            manager: manage::manager(query, headers)?,
+        })
     }
 
     /// For objects of the lab's own: they are right or they are refused.
-    pub const fn strict() -> Self {
+    pub fn strict() -> Self {
         Self {
             fields: FieldValidation::Strict,
             dry_run: false,
+            manager: "aks-tui-lab".to_owned(),
         }
     }
 
@@ -97,6 +105,18 @@ pub fn create(
     namespace: Option<&str>,
     object: Value,
     options: &Options,
+) -> Result<Written, ApiError> {
+    create_as(store, resource, namespace, object, options, true)
+}
+
+/// As [`create`]; an applied object has its managers already.
+fn create_as(
+    store: &Store,
+    resource: Resource,
+    namespace: Option<&str>,
+    object: Value,
+    options: &Options,
+    record: bool,
 ) -> Result<Written, ApiError> {
     let names = resource.names();
     if namespace.is_none() && names.namespaced {
@@ -143,7 +163,11 @@ pub fn create(
     let object = options
         .store(store)
         .create_with(resource, object, |object, view| {
-            give_out(resource, object, None, view)
+            give_out(resource, object, None, view)?;
+            if record {
+                manage::record(resource, Part::Main, None, object, &options.manager);
+            }
+            Ok::<(), ApiError>(())
         })?;
     Ok(Written { object, warnings })
 }
@@ -173,6 +197,19 @@ pub enum Part {
     Main,
     /// The status only.
     Status,
+    /// The number of replicas.
+    Scale,
+}
+
+impl Part {
+    /// Its name in paths and in managed fields; empty for the object itself.
+    pub const fn subresource(self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Status => "status",
+            Self::Scale => "scale",
+        }
+    }
 }
 
 /// Replaces an object.
@@ -212,7 +249,52 @@ pub fn patch(
     patch: &Patch,
     options: &Options,
 ) -> Result<Written, ApiError> {
-    change(store, key, part, options, |current| patch.apply(current))
+    let place = manage::place(key.resource);
+    change(store, key, part, options, |current| {
+        patch.change(current, place)
+    })
+}
+
+/// Applies what a manager wants; an object that is not there is created, which
+/// the second value says.
+///
+/// # Errors
+/// As [`create`], and *409* when fields belong to others.
+pub fn apply(
+    store: &Store,
+    key: &Key,
+    part: Part,
+    config: &Value,
+    force: bool,
+    options: &Options,
+) -> Result<(Written, bool), ApiError> {
+    let mut config = config.clone();
+    let metadata = &mut config["metadata"];
+    for (field, value) in [("name", &key.name), ("namespace", &key.namespace)] {
+        let given = metadata[field].as_str().unwrap_or_default();
+        if given.is_empty() && !value.is_empty() {
+            metadata[field] = json!(value);
+        } else if given != value {
+            return Err(ApiError::bad_request(format!(
+                "the {field} of the object ({given}) does not match the {field} on the URL ({value})"
+            )));
+        }
+    }
+    let (resource, name) = (key.resource, &options.manager);
+    if part == Part::Main && store.get(key).is_none() {
+        let object = manage::apply(resource, part, None, &config, name, force)?;
+        let namespace = Some(key.namespace.as_str()).filter(|it| !it.is_empty());
+        match create_as(store, resource, namespace, object, options, false) {
+            // Somebody was faster; then it is there now.
+            Err(error) if error.reason == "AlreadyExists" => {}
+            created => return Ok((created?, true)),
+        }
+    }
+    let written = change_as(store, key, part, options, false, |current| {
+        *current = manage::apply(resource, part, Some(current), &config, name, force)?;
+        Ok(())
+    })?;
+    Ok((written, false))
 }
 
 /// Reads, changes, checks and writes, with no other write in between.
@@ -221,6 +303,18 @@ pub fn change(
     key: &Key,
     part: Part,
     options: &Options,
+    edit: impl FnOnce(&mut Value) -> Result<(), ApiError>,
+) -> Result<Written, ApiError> {
+    change_as(store, key, part, options, true, edit)
+}
+
+/// As [`change`]; what was applied has its managers already.
+fn change_as(
+    store: &Store,
+    key: &Key,
+    part: Part,
+    options: &Options,
+    record: bool,
     edit: impl FnOnce(&mut Value) -> Result<(), ApiError>,
 ) -> Result<Written, ApiError> {
     let mut warnings = Vec::new();
@@ -232,14 +326,29 @@ pub fn change(
         warnings = said;
         match part {
             Part::Status => {
-                let status = new["status"].take();
+                let (status, managers) = (
+                    new["status"].take(),
+                    new["metadata"]["managedFields"].take(),
+                );
                 new = current.clone();
                 new["status"] = status;
+                if managers.is_array() {
+                    new["metadata"]["managedFields"] = managers;
+                }
             }
-            Part::Main => {
+            Part::Main | Part::Scale => {
                 settle(key, &current, &mut new)?;
                 give_out(key.resource, &mut new, Some(&current), view)?;
             }
+        }
+        if record {
+            manage::record(
+                key.resource,
+                part,
+                Some(&current),
+                &mut new,
+                &options.manager,
+            );
         }
         *object = new;
         Ok::<(), ApiError>(())
