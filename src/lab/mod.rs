@@ -28,7 +28,8 @@
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
 //!   exit codes and signals, logs, commands in containers; several nodes, each
 //!   with a switch (the annotation `aks-tui.dev/power`) that pulls its plug;
-//! - [`network`]: how the lab itself reaches a port of a pod;
+//! - [`network`]: a network a pod where the kernel gives them, else the
+//!   machine's loopback addresses, as the node's annotation says;
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
 //!   simulated pods;
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
@@ -48,6 +49,8 @@
 //!   fields tell of clients only;
 //! - affinity, taints, priorities and resource limits are stored and have no
 //!   effect: a pod goes to the node with the fewest;
+//! - IPv6, and a way from a pod to this machine or the world, where pods have
+//!   networks of their own;
 //! - any user but the one token's.
 
 pub mod api;

@@ -1,6 +1,6 @@
 //! The only unsafe code of the project, and little of it: what a process must
-//! do to itself between *fork* and *exec*, the one system call that safe
-//! wrappers rightly refuse to offer, and a promise about descriptors.
+//! do to itself between *fork* and *exec*, the system calls that safe wrappers
+//! rightly refuse to offer or do not have, and a promise about descriptors.
 //!
 //! Everything else that touches the operating system goes through safe
 //! wrappers, in the room that needs it.
@@ -9,9 +9,13 @@
 #[cfg(unix)]
 mod events;
 #[cfg(target_os = "linux")]
+mod network;
+#[cfg(target_os = "linux")]
 mod spawn;
 
 #[cfg(unix)]
 pub use events::watch;
 #[cfg(target_os = "linux")]
-pub use spawn::{Birth, Session, enter_new_namespaces, prepare};
+pub use network::Interface;
+#[cfg(target_os = "linux")]
+pub use spawn::{Birth, Session, enter_new_namespaces, enter_new_network, join_network, prepare};

@@ -1,11 +1,12 @@
 //! Giving birth to processes that cannot outlive their parent.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal, setsid};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// Which session a new process belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +67,32 @@ pub fn enter_new_namespaces() -> io::Result<()> {
         | UnshareFlags::NEWNS
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWIPC;
+    unshare(flags)
+}
+
+/// Moves the calling process into a new network namespace, and a new user
+/// namespace that administers it. Refused to a process with threads.
+///
+/// # Errors
+/// As [`enter_new_namespaces`].
+pub fn enter_new_network() -> io::Result<()> {
+    unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET)
+}
+
+/// Moves the calling process into a network namespace and the user namespace
+/// that administers it. Refused to a process with threads.
+///
+/// # Errors
+/// The kernel's reason: another user made them (EPERM).
+pub fn join_network(user: BorrowedFd<'_>, network: BorrowedFd<'_>) -> io::Result<()> {
+    move_into_link_name_space(user, Some(LinkNameSpaceType::User))?;
+    move_into_link_name_space(network, Some(LinkNameSpaceType::Network))?;
+    Ok(())
+}
+
+fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: what is unsafe about unshare is `FILES`, which tears the table of
-    // file descriptors between threads; it is not among the flags.
+    // file descriptors between threads; none of the callers passes it.
     unsafe { rustix::thread::unshare_unsafe(flags) }?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod images;
+mod network;
 mod places;
 mod power;
 mod restarts;
@@ -24,6 +25,8 @@ use aks_tui::lab::kinds::Resource;
 use aks_tui::lab::kubelet::{
     BackoffMode, Config, Heartbeat, Kubelet, KubeletError, NODE, PID_ANNOTATION,
 };
+
+use aks_tui::lab::network::{Fault, Mode};
 
 use aks_tui::lab::node::{ExecRequest, Node, NodeError};
 

@@ -1,12 +1,15 @@
-//! Addresses for pods on a machine that has only one.
+//! Addresses for pods and the node.
 //!
-//! All of 127.0.0.0/8 is this machine, so every pod can have an address of its
-//! own there, and two pods can listen on the same port. A lab takes a block
-//! 127.x.y.0/24 that nobody uses and keeps it in its state directory. Inside it
-//! an address belongs to a *place*, the k-th replica of a deployment, not to a
+//! All of 127.0.0.0/8 is this machine, so a lab can have addresses of its own
+//! there: it takes a block 127.x.y.0/24 that nobody uses and keeps it in its
+//! state directory. The node's address is there, and the pods' too where they
+//! have no [networks](crate::lab::network) of their own; then two pods can
+//! listen on the same port all the same.
+//!
+//! An address belongs to a *place*, the k-th replica of a deployment, not to a
 //! pod: the successor of a killed pod is found where it was.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -23,9 +26,12 @@ const CLAIM: u16 = 10250;
 /// How many random blocks are tried.
 const TRIES: usize = 64;
 
-/// First and last address of a block for pods. The one before is the first
+/// Numbers of places in a block of this machine. The one before is the first
 /// node's, those behind are the other nodes'.
-const PLACES: std::ops::RangeInclusive<u8> = 2..=239;
+const PLACES: std::ops::RangeInclusive<u16> = 2..=239;
+
+/// Numbers of places in the pods' own network; the one before is the lab's.
+const NETWORK_PLACES: std::ops::RangeInclusive<u16> = 2..=0xfeff;
 
 /// Where a pod lives: a group of replicas, and which of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,7 +52,7 @@ impl Place {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
     block: Option<(u8, u8)>,
-    places: BTreeMap<String, u8>,
+    places: BTreeMap<String, u16>,
 }
 
 #[derive(Debug, Default)]
@@ -63,14 +69,17 @@ struct Inner {
 pub(super) struct Addresses {
     file: PathBuf,
     block: (u8, u8),
+    /// First two numbers of addresses in the pods' own network, if they have one.
+    network: Option<[u8; 2]>,
     inner: Mutex<Inner>,
     // Its being open is the claim.
     _claim: UdpSocket,
 }
 
 impl Addresses {
-    /// Takes the block that the state directory names, or a new one.
-    pub fn open(file: PathBuf) -> io::Result<Self> {
+    /// Takes the block that the state directory names, or a new one. Pods are in
+    /// it, unless they have a network with these first two numbers.
+    pub fn open(file: PathBuf, network: Option<[u8; 2]>) -> io::Result<Self> {
         let mut kept: Kept = match fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
@@ -87,6 +96,7 @@ impl Addresses {
                     let addresses = Self {
                         file,
                         block,
+                        network,
                         inner: Mutex::new(Inner {
                             kept,
                             ..Inner::default()
@@ -102,16 +112,37 @@ impl Addresses {
         Err(last.unwrap_or_else(|| io::Error::other("no block was tried")))
     }
 
-    /// Address of a node, by its number from 0.
+    /// Address of a node, by its number from 0. It is this machine's, whatever
+    /// the pods' are.
     pub fn node(&self, index: usize) -> Ipv4Addr {
-        match u8::try_from(index) {
-            Ok(index @ 1..) => self.address(PLACES.end().saturating_add(index)),
-            _ => self.address(1),
+        match u16::try_from(index) {
+            Ok(index @ 1..) => self.of_machine(PLACES.end().saturating_add(index)),
+            _ => self.of_machine(1),
         }
     }
 
-    fn address(&self, last: u8) -> Ipv4Addr {
+    /// The address with this number.
+    fn address(&self, number: u16) -> Ipv4Addr {
+        let [third, last] = number.to_be_bytes();
+        match self.network {
+            Some([first, second]) => Ipv4Addr::new(first, second, third, last),
+            None => self.of_machine(number),
+        }
+    }
+
+    /// The address with this number in the block.
+    fn of_machine(&self, number: u16) -> Ipv4Addr {
+        let [_, last] = number.to_be_bytes();
         Ipv4Addr::new(127, self.block.0, self.block.1, last)
+    }
+
+    /// The numbers that places may have.
+    fn numbers(&self) -> std::ops::RangeInclusive<u16> {
+        if self.network.is_some() {
+            NETWORK_PLACES
+        } else {
+            PLACES
+        }
     }
 
     /// Gives a pod the place that it has, the one that `address` belongs to if
@@ -179,13 +210,15 @@ impl Addresses {
     pub fn of(&self, place: &Place) -> Option<Ipv4Addr> {
         let mut inner = self.lock();
         let key = place.key();
-        if let Some(last) = inner.kept.places.get(&key) {
-            return Some(self.address(*last));
+        // It may be kept from a life of the lab in which there was more room.
+        if let Some(number) = inner.kept.places.get(&key)
+            && self.numbers().contains(number)
+        {
+            return Some(self.address(*number));
         }
         let free = |inner: &Inner| {
-            PLACES
-                .into_iter()
-                .find(|last| !inner.kept.places.values().any(|used| used == last))
+            let used: HashSet<u16> = inner.kept.places.values().copied().collect();
+            self.numbers().find(|number| !used.contains(number))
         };
         let mut found = free(&inner);
         if found.is_none() {
@@ -194,8 +227,8 @@ impl Addresses {
             inner.kept.places.retain(|key, _| lived.contains(key));
             found = free(&inner);
         }
-        let last = found?;
-        inner.kept.places.insert(key, last);
+        let number = found?;
+        inner.kept.places.insert(key, number);
         if let Err(error) = self.save(&inner.kept) {
             tracing::warn!(
                 "cannot keep the address of {}/{} in {}: {error}; after a restart it may have another",
@@ -204,7 +237,7 @@ impl Addresses {
                 self.file.display()
             );
         }
-        Some(self.address(last))
+        Some(self.address(number))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -266,14 +299,14 @@ mod tests {
     fn an_address_stays_with_its_place_over_restarts() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("addresses.json");
-        let first = Addresses::open(file.clone()).unwrap();
+        let first = Addresses::open(file.clone(), None).unwrap();
         let server = first.of(&place("default/server", 0)).unwrap();
         let client = first.of(&place("default/client", 0)).unwrap();
         assert_ne!(server, client);
         assert_eq!(first.of(&place("default/server", 0)), Some(server));
         let node = first.node(0);
         drop(first);
-        let second = Addresses::open(file).unwrap();
+        let second = Addresses::open(file, None).unwrap();
         assert_eq!(second.node(0), node);
         assert_eq!(second.of(&place("default/client", 0)), Some(client));
         assert_eq!(second.of(&place("default/server", 0)), Some(server));
@@ -290,17 +323,17 @@ mod tests {
     fn two_labs_take_two_blocks() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("a");
-        let first = Addresses::open(file.clone()).unwrap();
+        let first = Addresses::open(file.clone(), None).unwrap();
         let copy = directory.path().join("b");
         fs::copy(file, &copy).unwrap();
-        let second = Addresses::open(copy).unwrap();
+        let second = Addresses::open(copy, None).unwrap();
         assert_ne!(first.node(0), second.node(0));
     }
 
     #[test]
     fn a_successor_gets_the_place_of_the_one_before() {
         let directory = tempfile::tempdir().unwrap();
-        let addresses = Addresses::open(directory.path().join("a")).unwrap();
+        let addresses = Addresses::open(directory.path().join("a"), None).unwrap();
         assert_eq!(addresses.settle("u0", "g", None).index, 0);
         assert_eq!(addresses.settle("u1", "g", None).index, 1);
         assert_eq!(addresses.settle("u2", "g", None).index, 2);
@@ -316,7 +349,7 @@ mod tests {
     #[tokio::test]
     async fn a_door_opens_when_the_one_before_has_gone() {
         let directory = tempfile::tempdir().unwrap();
-        let addresses = Addresses::open(directory.path().join("a")).unwrap();
+        let addresses = Addresses::open(directory.path().join("a"), None).unwrap();
         let home = place("g", 0);
         let inside = addresses.enter(&home).await;
         let waiting = addresses.enter(&home);
@@ -329,7 +362,7 @@ mod tests {
     #[test]
     fn a_full_block_gives_up_empty_places_first() {
         let directory = tempfile::tempdir().unwrap();
-        let addresses = Addresses::open(directory.path().join("a")).unwrap();
+        let addresses = Addresses::open(directory.path().join("a"), None).unwrap();
         let kept = addresses.settle("u", "kept", None);
         let address = addresses.of(&kept).unwrap();
         for index in 0..PLACES.count() - 1 {
@@ -337,6 +370,27 @@ mod tests {
         }
         assert!(addresses.of(&place("new", 0)).is_some());
         assert_eq!(addresses.of(&kept), Some(address));
+    }
+
+    #[test]
+    fn places_in_the_pods_own_network_are_many_and_keep_their_numbers() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a");
+        let network = Addresses::open(file.clone(), Some([10, 244])).unwrap();
+        for index in 0..300 {
+            let address = network.of(&place("g", index)).unwrap();
+            let number = index as u16 + 2;
+            let [third, last] = number.to_be_bytes();
+            assert_eq!(address.octets(), [10, 244, third, last]);
+        }
+        assert!(network.node(0).is_loopback());
+        drop(network);
+        // Without that network, those beyond the block move.
+        let machine = Addresses::open(file, None).unwrap();
+        let residents: Vec<_> = [5, 299].map(|index| place("g", index)).to_vec();
+        let moved = machine.of(&residents[1]);
+        assert_ne!(moved, machine.of(&residents[0]));
+        assert!(machine.of(&residents[0]).unwrap().is_loopback());
     }
 
     #[test]

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::kinds::Resource;
-use super::network::Network;
+use super::network::{self, Mode, Network};
 use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError};
 use super::recorder::Recorder;
 use super::runtime::{self, Isolation, Runtime, RuntimeError};
@@ -62,6 +62,10 @@ pub const MOST_NODES: usize = 16;
 
 /// Annotation of a node: how pods are isolated.
 pub const ISOLATION_ANNOTATION: &str = "lab.aks-tui.dev/isolation";
+
+/// Annotation of a node: how pods are connected, and after a colon why not
+/// better.
+pub const NETWORK_ANNOTATION: &str = "lab.aks-tui.dev/network";
 
 /// Annotation of a node: the back-off schedule.
 pub const BACKOFF_ANNOTATION: &str = "lab.aks-tui.dev/backoff";
@@ -161,12 +165,15 @@ impl Kubelet {
             isolation: config.isolation,
         })
         .await?;
-        let addresses = Addresses::open(config.state.join("addresses.json"));
+        let network = Network::open(&runtime).await;
+        let pods = matches!(network.mode(), Mode::Namespaces).then_some(network::PODS);
+        let addresses = Addresses::open(config.state.join("addresses.json"), pods);
         let addresses = addresses.map_err(KubeletError::Addresses)?;
         let annotations = vec![
             (ISOLATION_ANNOTATION, runtime.isolation().to_string()),
             (BACKOFF_ANNOTATION, config.backoff.as_str().to_owned()),
             (RUN_ANNOTATION, config.run),
+            (NETWORK_ANNOTATION, network.mode().to_string()),
         ];
         let count = config.nodes.clamp(1, MOST_NODES);
         let mut machines = Vec::new();
@@ -201,7 +208,7 @@ impl Kubelet {
                 backoff: config.backoff,
                 addresses,
                 machines,
-                network: Network::default(),
+                network,
             }),
             posts: Arc::default(),
             tasks: TaskTracker::new(),
@@ -243,6 +250,11 @@ impl Kubelet {
         self.shared.runtime.fallback()
     }
 
+    /// The network of the pods.
+    pub fn network(&self) -> &Network {
+        &self.shared.network
+    }
+
     /// How many processes of a dead lab were ended at the start.
     pub fn reaped(&self) -> usize {
         self.shared.runtime.reaped()
@@ -258,6 +270,7 @@ impl Kubelet {
         self.tasks.close();
         self.tasks.wait().await;
         self.shared.runtime.stop().await;
+        self.shared.network.close().await;
     }
 
     fn worker(&self, uid: &str, container: &str) -> Result<Arc<Worker>, NodeError> {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,12 +20,14 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::addresses::Place;
+use super::backoff::{Backoff, BackoffMode};
 use super::machine::Machine;
 use super::status::{self, Ended, Facts, State, Unit};
 use crate::lab::kinds::Resource;
+use crate::lab::network::Attachment;
 use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
 use crate::lab::recorder::{Note, Severity};
-use crate::lab::runtime::{Container, logs};
+use crate::lab::runtime::{Container, Sandbox, logs};
 use crate::lab::store::{Key, StoreError};
 
 /// What is to become of a pod.
@@ -91,6 +94,7 @@ pub(super) struct Worker {
     key: Key,
     place: Place,
     address: OnceLock<String>,
+    attached: Mutex<Option<Attachment>>,
     pub(super) desired: watch::Receiver<Desired>,
     started: Timestamp,
     units: Mutex<Vec<Unit>>,
@@ -117,6 +121,7 @@ impl Worker {
             key: Key::new(Resource::Pods, &subject.namespace, &subject.name),
             place,
             address: OnceLock::new(),
+            attached: Mutex::default(),
             desired,
             started: Timestamp::now(),
             units: Mutex::new(units),
@@ -142,13 +147,16 @@ impl Worker {
             if let Some(address) = self.shared.addresses.of(&self.place) {
                 // It is set only here.
                 let _ = self.address.set(address.to_string());
-                self.run_containers().await;
+                if self.enter_network(address).await {
+                    self.run_containers().await;
+                }
             } else {
                 let message = "the lab has no address left for another pod";
                 self.record(None, Severity::Warning, "FailedCreatePodSandBox", message);
             }
         }
         self.ending().await;
+        *self.attached() = None;
         let desired = *self.desired.borrow();
         if desired == Desired::Stop {
             return;
@@ -161,6 +169,36 @@ impl Worker {
         // What stays is removed with the state directory.
         let _ = fs::remove_dir_all(self.directory());
         drop(door);
+    }
+
+    /// Gets the pod its network; says whether it is still to run then.
+    async fn enter_network(&self, address: Ipv4Addr) -> bool {
+        let mut retry = Backoff::new(BackoffMode::Kubernetes);
+        loop {
+            match self.shared.network.attach(address).await {
+                Ok(attachment) => {
+                    *self.attached() = attachment;
+                    return true;
+                }
+                Err(why) => {
+                    let message = format!("Failed to create pod sandbox: {why}");
+                    let reason = "FailedCreatePodSandBox";
+                    self.record(None, Severity::Warning, reason, &message);
+                }
+            }
+            if !self.pause(retry.after(Duration::ZERO)).await {
+                return false;
+            }
+        }
+    }
+
+    /// The network that its containers join; none shares the machine's.
+    pub fn network(&self) -> Option<Sandbox> {
+        self.attached().as_ref().map(Attachment::sandbox)
+    }
+
+    fn attached(&self) -> MutexGuard<'_, Option<Attachment>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run_containers(&self) {

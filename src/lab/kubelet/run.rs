@@ -356,6 +356,7 @@ impl Worker {
             cwd,
             hostname: self.subject.name.clone(),
             hosts: Some(self.hosts()),
+            network: self.network(),
             links: image.links.iter().map(|link| (*link).to_owned()).collect(),
             mounts,
             log_directory: self.log_directory(&spec.name),

@@ -16,6 +16,7 @@ use super::logs::Log;
 use super::procs::{self, Process};
 use super::records::{self, Records};
 use super::rootfs::Mount;
+use super::sandbox::Sandbox;
 use super::wire::{Boot, Channel, Ending, Order, Report};
 use super::{Isolation, group, sessions};
 use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
@@ -41,6 +42,8 @@ pub struct ContainerSpec {
     pub hostname: String,
     /// A file of the host that becomes `/etc/hosts`; only with namespaces.
     pub hosts: Option<PathBuf>,
+    /// The network it is in; none shares the host's. Only with namespaces.
+    pub network: Option<Sandbox>,
     /// Names under which this executable is found on the `PATH`.
     pub links: Vec<String>,
     /// Volumes. Without namespaces there is no place to mount them; the caller

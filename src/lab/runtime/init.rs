@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 
 use super::procs;
 use super::rootfs;
-use super::wire::{self, Boot, Channel, Ending, Exec, Order, Report, SessionReport};
+use super::wire::{self, Boot, Channel, Ending, Exec, Join, Order, Report, SessionReport};
 use crate::sys::{self, Birth, Session};
 
 /// Pods yield to the cockpit and the lab: on two cores the screen stays live.
@@ -53,6 +53,26 @@ pub(super) fn enter() -> u8 {
         Ok(code) => code,
         Err(reason) => {
             // If the lab is gone, nobody is left to be told.
+            let _ = wire::send(rustix::stdio::stdin(), &Report::Failed(reason), &[]);
+            1
+        }
+    }
+}
+
+/// As [`enter`], in a network that the lab has put the keys of into the socket.
+pub(super) fn join() -> u8 {
+    let joined = match wire::receive::<Join>(rustix::stdio::stdin()) {
+        Ok(Some((Join, keys))) => match keys.as_slice() {
+            [user, network] => sys::join_network(user.as_fd(), network.as_fd())
+                .map_err(|error| format!("join the pod's network: {error}")),
+            _ => Err("join the pod's network: its keys are missing".to_owned()),
+        },
+        // The lab is gone.
+        _ => return 1,
+    };
+    match joined {
+        Ok(()) => enter(),
+        Err(reason) => {
             let _ = wire::send(rustix::stdio::stdin(), &Report::Failed(reason), &[]);
             1
         }

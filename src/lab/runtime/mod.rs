@@ -41,6 +41,7 @@ pub(crate) mod logs;
 mod procs;
 mod records;
 mod rootfs;
+mod sandbox;
 mod sessions;
 mod spawner;
 mod volumes;
@@ -50,6 +51,7 @@ pub use container::{Container, ContainerSpec, Exit, StartError};
 pub use logs::ROTATE_AT;
 pub use procs::boot;
 pub use rootfs::Mount;
+pub use sandbox::{Edge, Sandbox, Sandboxes, SocketKind};
 pub use volumes::{SourceKind, prepare_source};
 pub use wire::Ending;
 
@@ -67,6 +69,12 @@ const CONTAINER_ENV: &str = "AKS_TUI_CONTAINER";
 
 /// Hidden subcommand: make namespaces, then run the init in them.
 const ENTER: &str = "lab-enter";
+
+/// Hidden subcommand: join a network, then do as [`ENTER`].
+const JOIN: &str = "lab-join";
+
+/// Hidden subcommand: make a network.
+const NETWORK: &str = "lab-network";
 
 /// Hidden subcommand: be process 1 of a container.
 const INIT: &str = "lab-init";
@@ -89,6 +97,8 @@ pub fn play_part() -> Option<u8> {
     }
     match arguments.next()?.as_str() {
         ENTER => Some(init::enter()),
+        JOIN => Some(init::join()),
+        NETWORK => Some(sandbox::part()),
         INIT => Some(init::run()),
         _ => None,
     }
@@ -257,9 +267,18 @@ impl Runtime {
             }),
         };
         let (control, stdin) = wire::pair()?;
+        let argument = match &spec.network {
+            Some(network) if isolated => {
+                // It lies in the socket before there is anybody to read it.
+                wire::send(&control, &wire::Join, &network.keys())?;
+                JOIN
+            }
+            None if isolated => ENTER,
+            _ => INIT,
+        };
         let child = self.spawner.spawn(Request {
             executable: self.executable.clone(),
-            argument: if isolated { ENTER } else { INIT },
+            argument,
             env: vec![
                 (RUN_ENV, self.config.run.clone()),
                 (CONTAINER_ENV, id.clone()),
@@ -286,6 +305,14 @@ impl Runtime {
         containers.retain(|_, container| container.exit().is_none());
         containers.insert(id, container.clone());
         Ok(container)
+    }
+
+    /// What makes networks for its containers.
+    ///
+    /// # Errors
+    /// When no thread can be had for it.
+    pub fn sandboxes(&self) -> io::Result<Sandboxes> {
+        Sandboxes::start(self.executable.clone(), self.config.run.clone())
     }
 
     /// Kills every container and waits until all are gone.
@@ -342,6 +369,7 @@ impl Runtime {
             cwd: "/".into(),
             hostname: "probe".into(),
             hosts: None,
+            network: None,
             links: Vec::new(),
             mounts: Vec::new(),
             log_directory: log_directory.clone(),

@@ -27,6 +27,11 @@ const LARGEST: usize = 200 * 1024;
 /// The most descriptors one message carries: the three standard streams.
 const DESCRIPTORS: usize = 3;
 
+/// The message before all others, where there is a network to join. Its user
+/// namespace and the network come with it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Join;
+
 /// The first message to an init: what it is to run, and in what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Boot {
