@@ -20,8 +20,11 @@
 //! - [`managed`]: who manages which field, conflicts, taking over and letting go;
 //! - [`schema`]: Kubernetes' own schemas, for merging and for `kubectl explain`;
 //! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
-//!   sets, the scheduler, garbage collection (background, foreground, orphan),
-//!   the end of namespaces;
+//!   sets, stateful sets, jobs, endpoint slices, disruption budgets, volumes
+//!   (bound by hand, or made by the storage classes that AKS has), the
+//!   scheduler, garbage collection (background, foreground, orphan), what every
+//!   namespace has, the end of namespaces;
+//! - [`shares`]: where volumes are that outlive pods;
 //! - images that are programs: perftest, a shell, a web server, a crasher, a
 //!   memory hog, a log flooder, a slow starter, a pause; any other image waits in
 //!   `ImagePullBackOff`, since nothing is pulled;
@@ -37,8 +40,7 @@
 //! # What is not
 //! - daemon sets, cron jobs, endpoints, ingresses, custom resources: not
 //!   served, so not in discovery (*404*);
-//! - jobs and stateful sets get no pods, claims no volumes, services reach no
-//!   pods and budgets allow nothing yet: they are kept and shown;
+//! - a service finds its pods, and reaches none yet;
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
 //!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
 //!   created (*422*), never ignored;
@@ -53,6 +55,7 @@
 //!   networks of their own;
 //! - any user but the one token's.
 
+pub mod admission;
 pub mod api;
 pub mod controllers;
 pub mod defaults;
@@ -64,6 +67,7 @@ pub mod network;
 pub mod node;
 pub mod process;
 mod programs;
+pub mod quantity;
 pub mod recorder;
 pub mod runtime;
 pub mod scenario;

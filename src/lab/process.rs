@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{self, Identity, IdentityError, Server, ServerError};
-use super::controllers;
+use super::controllers::{self, Surroundings};
 use super::kubelet::{BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
 use super::lease;
 use super::runtime::{Isolation, RUN_ENV};
@@ -99,6 +99,7 @@ async fn serve(
 ) -> Result<(), LabError> {
     let (store, known) = state.restore()?;
     workload::create_namespaces(&store);
+    controllers::volumes::create_classes(&store);
     if !options.empty && !known {
         workload::deploy(&store, &options.client_arguments)?;
     }
@@ -143,7 +144,12 @@ async fn serve(
         "pid": std::process::id(),
         "run": run,
     });
-    let mut work = tokio::spawn(controllers::run(store.clone(), stop.clone()));
+    let surroundings = Surroundings {
+        shares: Some(state.shares()),
+        authority: Some(identity.authority.clone()),
+    };
+    let work = controllers::run_in(store.clone(), surroundings, stop.clone());
+    let mut work = tokio::spawn(work);
     if let Some(scenario) = options.scenario {
         tokio::spawn(scenario.keep(store.clone(), stop.clone()));
     }

@@ -182,6 +182,11 @@ impl State {
         self.path.join("node")
     }
 
+    /// Where shares and disks are, which every node sees.
+    pub fn shares(&self) -> PathBuf {
+        self.node().join("shares")
+    }
+
     /// A store with what was saved; the second value says whether anything
     /// was. Versions go on above all that were ever given out.
     ///

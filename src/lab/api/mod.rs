@@ -20,6 +20,7 @@ mod access;
 mod allocate;
 mod delete;
 mod discovery;
+mod evict;
 mod exec;
 mod logs;
 mod manage;

@@ -16,7 +16,7 @@ use super::request::{self, Filter, Query};
 use super::respond::{self, Body};
 use super::status::{ApiError, FieldError};
 use super::write::{self, Options, Part, Written};
-use super::{access, delete, discovery, logs, openapi, reach, read, scale, watch};
+use super::{access, delete, discovery, evict, logs, openapi, reach, read, scale, watch};
 use crate::lab::kinds::Resource;
 use crate::lab::node::{ExecRequest, Node};
 use crate::lab::schema::Place;
@@ -209,10 +209,8 @@ impl Api {
             Some("scale") => self.scale(key, call, body),
             Some("log") if call.method == Method::GET => self.log(key, &call.query).await,
             Some("eviction") if call.method == Method::POST => {
-                read::get(&self.store, key)?;
                 let eviction = request::parse_object(call.content_type(), body)?;
-                let options = eviction.map(|mut eviction| eviction["deleteOptions"].take());
-                delete::one(&self.store, key, &call.query, options.as_ref())?;
+                evict::evict(&self.store, key, &call.query, eviction)?;
                 let done = json!({
                     "kind": "Status", "apiVersion": "v1", "metadata": {},
                     "status": "Success", "code": 201,

@@ -33,12 +33,6 @@ pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
     match resource {
         Resource::Pods => {
             pod_spec(&object["spec"], "spec", &mut errors);
-            if has_items(&object["metadata"]["finalizers"]) {
-                errors.push(FieldError::forbidden(
-                    "metadata.finalizers",
-                    "the lab does not keep pods for finalizers",
-                ));
-            }
         }
         Resource::Deployments | Resource::ReplicaSets => workload(object, &mut errors),
         Resource::StatefulSets => batch::stateful_set(object, &mut errors),

@@ -13,9 +13,9 @@ use super::patch::Patch;
 use super::request::Query;
 use super::status::ApiError;
 use super::{allocate, manage, typed, validate};
-use crate::lab::defaults;
 use crate::lab::kinds::Resource;
 use crate::lab::store::{Key, Store, StoreError, View, new_uid};
+use crate::lab::{admission, defaults};
 
 /// What is done with fields that the type does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +152,7 @@ fn create_as(
         fields.remove("status");
     }
     defaults::fill(resource, &mut object);
+    let admitted = admission::admit(store, resource, &mut object);
     let errors = validate::new_object(resource, &object);
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if !errors.is_empty() {
@@ -160,6 +161,7 @@ fn create_as(
     if let Some(namespace) = namespace {
         check_namespace_takes(store, resource, namespace, name)?;
     }
+    admitted.map_err(|why| ApiError::forbidden(resource, name, &why))?;
     let object = options
         .store(store)
         .create_with(resource, object, |object, view| {

@@ -9,18 +9,34 @@
 //!
 //! - [`deployments`]: a deployment → replica sets, one for each template
 //! - [`replicasets`]: a replica set → pods
+//! - [`statefulsets`]: a stateful set → pods and claims with names of their own
+//! - [`jobs`]: a job → pods, until enough of them have succeeded
 //! - [`scheduler`]: a pod → a node
+//! - [`endpoints`]: a service → where its pods are
+//! - [`disruption`]: a disruption budget → how many pods may be evicted now
+//! - [`volumes`]: a claim → a volume; a released volume → gone
 //! - [`garbage`]: what belonged to something that is gone → gone
-//! - [`namespaces`]: a namespace that ends → empty, then gone
+//! - [`namespaces`]: a namespace → its account and authority; one that ends →
+//!   empty, then gone
 
+pub mod conditions;
 pub mod deployments;
+pub mod disruption;
+pub mod endpoints;
 pub mod garbage;
+pub mod jobs;
 pub mod namespaces;
 pub(crate) mod owned;
 pub mod replicasets;
 pub mod scheduler;
+pub mod statefulsets;
+pub mod volumes;
+#[cfg(test)]
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -29,27 +45,33 @@ use tokio_util::sync::CancellationToken;
 
 use super::kinds::Resource;
 use super::recorder;
-use super::store::{Key, Store, WatchEvent};
+use super::store::{Change, Key, Store, WatchEvent};
 
-/// The kinds whose changes concern a controller.
-const FOLLOWED: [Resource; 6] = [
-    Resource::Namespaces,
-    Resource::Nodes,
-    Resource::Deployments,
-    Resource::ReplicaSets,
-    Resource::Pods,
-    Resource::Events,
-];
+/// What the controllers work with besides the store.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Where shares and disks are, to be removed with their volumes.
+    pub shares: Option<PathBuf>,
+    /// The certificate by which pods know the server.
+    pub authority: Option<String>,
+}
+
+/// Runs the controllers until they are stopped, with nothing but the store.
+pub async fn run(store: Store, stop: CancellationToken) {
+    run_in(store, Surroundings::default(), stop).await;
+}
 
 /// Runs the controllers until they are stopped.
-pub async fn run(store: Store, stop: CancellationToken) {
-    let mut work = Work {
-        store,
-        dirty: BTreeSet::new(),
-        later: BTreeMap::new(),
-    };
+pub async fn run_in(store: Store, surroundings: Surroundings, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let (objects, mut watch) = work.store.list_and_watch(&FOLLOWED);
+        let (objects, mut watch) = store.list_and_watch(&Resource::ALL);
+        let mut work = Work {
+            store: store.clone(),
+            surroundings: surroundings.clone(),
+            index: garbage::Index::default(),
+            dirty: BTreeSet::new(),
+            later: BTreeMap::new(),
+        };
         work.all(&objects);
         loop {
             work.settle();
@@ -70,43 +92,135 @@ pub async fn run(store: Store, stop: CancellationToken) {
 
 struct Work {
     store: Store,
+    surroundings: Surroundings,
+    index: garbage::Index,
     dirty: BTreeSet<Key>,
     /// What needs a look when time has passed.
     later: BTreeMap<Key, Instant>,
 }
 
 impl Work {
-    fn all(&mut self, objects: &[std::sync::Arc<Value>]) {
+    fn all(&mut self, objects: &[Arc<Value>]) {
         for object in objects {
-            let kind = object["kind"].as_str().unwrap_or_default();
-            let resource = FOLLOWED.into_iter().find(|it| it.names().kind == kind);
-            if let Some(resource) = resource {
-                self.dirty.insert(Key::of(resource, object));
+            let text = |field: &str| object[field].as_str().unwrap_or_default();
+            if let Some(resource) = Resource::of_type(text("apiVersion"), text("kind")) {
+                let key = Key::of(resource, object);
+                self.index.note(&key, None, Some(object));
+                self.dirty.insert(key);
             }
         }
     }
 
     /// Marks what a change concerns.
     fn note(&mut self, event: &WatchEvent) {
+        let gone = event.change == Change::Deleted;
+        let now = (!gone).then_some(event.object.as_ref());
+        self.index.note(&event.key, event.previous.as_deref(), now);
         self.dirty.insert(event.key.clone());
+        if gone {
+            self.dirty.extend(self.index.of(&event.object).cloned());
+        }
         for object in std::iter::once(&event.object).chain(&event.previous) {
             self.mark_owners(object, &event.key.namespace);
+            self.mark_concerned(&event.key, object);
         }
-        match event.key.resource {
-            // An orphan may be what a replica set lacks.
-            Resource::Pods => self.mark_all(Resource::ReplicaSets, &event.key.namespace),
+        let namespace = Key::new(Resource::Namespaces, "", &event.key.namespace);
+        let furniture = matches!(
+            event.key.resource,
+            Resource::ServiceAccounts | Resource::ConfigMaps
+        );
+        if furniture || self.is_ending(&namespace) {
+            self.dirty.insert(namespace);
+        }
+    }
+
+    fn is_ending(&self, namespace: &Key) -> bool {
+        let found = self.store.get(namespace);
+        found.is_some_and(|it| it["metadata"]["deletionTimestamp"].is_string())
+    }
+
+    /// Marks what a change of an object concerns besides it and its owners.
+    fn mark_concerned(&mut self, key: &Key, object: &Value) {
+        let namespace = &key.namespace;
+        match key.resource {
+            Resource::Pods => self.mark_of_pod(namespace, object),
+            // An orphan may be what one of them lacks.
+            Resource::ReplicaSets if is_orphan(object) => {
+                self.mark_all(Resource::Deployments, namespace);
+            }
+            Resource::ControllerRevisions if is_orphan(object) => {
+                self.mark_all(Resource::StatefulSets, namespace);
+            }
+            // Pods may have been refused for want of it.
+            Resource::ServiceAccounts => {
+                for resource in [
+                    Resource::ReplicaSets,
+                    Resource::StatefulSets,
+                    Resource::Jobs,
+                ] {
+                    self.mark_all(resource, namespace);
+                }
+            }
             // It may take what waits for a node.
             Resource::Nodes => {
                 for pod in self.store.list(Resource::Pods, None).items {
                     self.dirty.insert(Key::of(Resource::Pods, &pod));
                 }
             }
+            // Its budget may be a share of the pods it asks for.
+            resource if resource.about().scale => {
+                self.mark_all(Resource::PodDisruptionBudgets, namespace);
+            }
+            Resource::EndpointSlices => {
+                if let Some(service) = object["metadata"]["labels"][endpoints::SERVICE].as_str() {
+                    let key = Key::new(Resource::Services, namespace, service);
+                    self.dirty.insert(key);
+                }
+            }
+            Resource::PersistentVolumeClaims => {
+                if let Some(volume) = object["spec"]["volumeName"].as_str() {
+                    let key = Key::new(Resource::PersistentVolumes, "", volume);
+                    self.dirty.insert(key);
+                }
+            }
+            // A claim may wait for it.
+            Resource::PersistentVolumes | Resource::StorageClasses => {
+                for claim in self
+                    .store
+                    .list(Resource::PersistentVolumeClaims, None)
+                    .items
+                {
+                    let key = Key::of(Resource::PersistentVolumeClaims, &claim);
+                    self.dirty.insert(key);
+                }
+            }
             _ => {}
         }
-        let namespace = Key::new(Resource::Namespaces, "", &event.key.namespace);
-        let ending = self.store.get(&namespace);
-        if ending.is_some_and(|it| it["metadata"]["deletionTimestamp"].is_string()) {
-            self.dirty.insert(namespace);
+    }
+
+    fn mark_of_pod(&mut self, namespace: &str, pod: &Value) {
+        if is_orphan(pod) {
+            for resource in [
+                Resource::ReplicaSets,
+                Resource::StatefulSets,
+                Resource::Jobs,
+            ] {
+                self.mark_all(resource, namespace);
+            }
+        }
+        let labels = &pod["metadata"]["labels"];
+        for service in self.store.list(Resource::Services, Some(namespace)).items {
+            if endpoints::selects(&service, labels) {
+                self.dirty.insert(Key::of(Resource::Services, &service));
+            }
+        }
+        for budget in disruption::of_pod(&self.store, pod) {
+            let key = Key::of(Resource::PodDisruptionBudgets, &budget);
+            self.dirty.insert(key);
+        }
+        for claim in volumes::claims_of(pod) {
+            let key = Key::new(Resource::PersistentVolumeClaims, namespace, claim);
+            self.dirty.insert(key);
         }
     }
 
@@ -114,9 +228,11 @@ impl Work {
     /// to end that its replica sets no longer count.
     fn mark_owners(&mut self, object: &Value, namespace: &str) {
         for owner in owned::owners(object) {
-            let key = Key::new(owner.resource, namespace, owner.name);
+            let key = owner.key(namespace);
             if let Some(owner) = self.store.get(&key) {
-                self.mark_owners(&owner, namespace);
+                // No further: owners may be written down in a circle.
+                self.dirty
+                    .extend(owned::owners(&owner).map(|it| it.key(namespace)));
             }
             self.dirty.insert(key);
         }
@@ -148,27 +264,37 @@ impl Work {
 
     /// Looks at one object; says how long to wait when time must pass.
     fn look(&self, key: &Key) -> Option<Duration> {
-        let Some(object) = self.store.get(key) else {
-            garbage::owner_gone(&self.store, key);
-            return None;
-        };
-        if garbage::collect(&self.store, key, &object) {
+        let object = self.store.get(key)?;
+        if key.resource == Resource::Pods {
+            jobs::release_forgotten(&self.store, key, &object);
+        }
+        if garbage::collect(&self.store, &self.index, key, &object) {
             return None;
         }
+        // Collecting may have changed it.
+        let object = self.store.get(key)?;
+        let store = &self.store;
         match key.resource {
-            Resource::Deployments => deployments::reconcile(&self.store, key, &object),
-            Resource::ReplicaSets => replicasets::reconcile(&self.store, key, &object),
-            Resource::Pods => {
-                scheduler::schedule(&self.store, key, &object);
-                None
+            Resource::Deployments => return deployments::reconcile(store, key, &object),
+            Resource::ReplicaSets => return replicasets::reconcile(store, key, &object),
+            Resource::StatefulSets => return statefulsets::reconcile(store, key, &object),
+            Resource::Jobs => return jobs::reconcile(store, key, &object),
+            Resource::PodDisruptionBudgets => return disruption::reconcile(store, key, &object),
+            Resource::Events => return self.expire(key, &object),
+            Resource::Pods => scheduler::schedule(store, key, &object),
+            Resource::Services => endpoints::reconcile(store, key, &object),
+            Resource::PersistentVolumeClaims => volumes::reconcile_claim(store, key, &object),
+            Resource::PersistentVolumes => {
+                let shares = self.surroundings.shares.as_deref();
+                volumes::reconcile_volume(store, key, &object, shares);
             }
             Resource::Namespaces => {
-                namespaces::reconcile(&self.store, key, &object);
-                None
+                let authority = self.surroundings.authority.as_deref();
+                namespaces::reconcile(store, key, &object, authority);
             }
-            Resource::Events => self.expire(key, &object),
-            _ => None,
+            _ => {}
         }
+        None
     }
 
     fn expire(&self, key: &Key, event: &Value) -> Option<Duration> {
@@ -196,4 +322,9 @@ impl Work {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Whether nobody manages an object.
+fn is_orphan(object: &Value) -> bool {
+    !owned::owners(object).any(|owner| owner.controller)
 }

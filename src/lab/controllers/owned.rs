@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::lab::kinds::Resource;
+use crate::lab::recorder::{Note, Recorder, Severity};
 use crate::lab::selector::LabelSelector;
 use crate::lab::store::{Key, Store, StoreError};
+use crate::lab::{SUFFIX_LETTERS, admission, defaults, random_suffix};
 
 /// An owner as an object names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,18 @@ pub struct Owner {
     pub uid: String,
     /// Whether it manages the object.
     pub controller: bool,
+}
+
+impl Owner {
+    /// Where the owner is, of an object in `namespace`.
+    pub fn key(&self, namespace: &str) -> Key {
+        let namespace = if self.resource.names().namespaced {
+            namespace
+        } else {
+            ""
+        };
+        Key::new(self.resource, namespace, &self.name)
+    }
 }
 
 /// The owners of an object, of the kinds that the lab keeps.
@@ -54,6 +68,16 @@ pub fn reference(owner: &Value) -> Value {
 /// selector means and that nobody manages become its own, and those that it no
 /// longer means are let go.
 pub fn claimed(store: &Store, owner: &Value, resource: Resource) -> Vec<Arc<Value>> {
+    claimed_where(store, owner, resource, |_| true)
+}
+
+/// As [`claimed`], of those that `fits` says can be the owner's.
+pub fn claimed_where(
+    store: &Store,
+    owner: &Value,
+    resource: Resource,
+    fits: impl Fn(&Value) -> bool,
+) -> Vec<Arc<Value>> {
     let uid = owner["metadata"]["uid"].as_str().unwrap_or_default();
     let namespace = owner["metadata"]["namespace"].as_str();
     let Some(selector) = LabelSelector::from_object(&owner["spec"]["selector"]) else {
@@ -62,7 +86,7 @@ pub fn claimed(store: &Store, owner: &Value, resource: Resource) -> Vec<Arc<Valu
     let ending = owner["metadata"]["deletionTimestamp"].is_string();
     let claim = |object: Arc<Value>| {
         let manager = owners(&object).find(|it| it.controller);
-        let meant = selector.matches(&object["metadata"]["labels"]);
+        let meant = selector.matches(&object["metadata"]["labels"]) && fits(&object);
         let gone = object["metadata"]["deletionTimestamp"].is_string();
         match manager {
             Some(manager) if manager.uid == uid && meant => Some(object),
@@ -106,6 +130,118 @@ pub fn release(store: &Store, key: &Key, uid: &str) {
         }
         Ok::<(), StoreError>(())
     });
+}
+
+/// A pod as `owner`'s template says.
+pub fn pod(owner: &Value, template: &Value, name: &str) -> Value {
+    let mut pod = json!({
+        "metadata": {
+            "name": name,
+            "namespace": owner["metadata"]["namespace"],
+            "ownerReferences": [reference(owner)],
+        },
+        "spec": template["spec"],
+    });
+    for field in ["labels", "annotations", "finalizers"] {
+        let value = &template["metadata"][field];
+        if value.is_object() || value.is_array() {
+            pod["metadata"][field] = value.clone();
+        }
+    }
+    pod
+}
+
+/// Why a controller's pod was not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Its name is taken.
+    Taken,
+    /// Its namespace is gone or going: nothing is to be done.
+    Homeless,
+    /// The server does not want it, in the server's words.
+    Forbidden(String),
+}
+
+/// Stores a pod that a controller made for `owner`, and says so when the server
+/// does not want it.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn create_pod(
+    store: &Store,
+    recorder: &Recorder,
+    owner: &Value,
+    mut pod: Value,
+) -> Result<Arc<Value>, Refused> {
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let home = store.get(&Key::new(Resource::Namespaces, "", namespace));
+    if home.is_none_or(|home| home["metadata"]["deletionTimestamp"].is_string()) {
+        return Err(Refused::Homeless);
+    }
+    defaults::fill(Resource::Pods, &mut pod);
+    if let Err(why) = admission::admit(store, Resource::Pods, &mut pod) {
+        let metadata = &pod["metadata"];
+        let name = metadata["generateName"]
+            .as_str()
+            .or(metadata["name"].as_str());
+        let message = format!(
+            "Error creating: pods {:?} is forbidden: {why}",
+            name.unwrap_or_default()
+        );
+        let note = Note {
+            severity: Severity::Warning,
+            reason: "FailedCreate",
+            message: &message,
+            part: "",
+        };
+        recorder.record(owner, note);
+        return Err(Refused::Forbidden(why));
+    }
+    store
+        .create(Resource::Pods, pod)
+        .map_err(|_| Refused::Taken)
+}
+
+/// Makes a pod of `owner` with a name that begins with `prefix`, as its template
+/// says and as `adjust` leaves it. None when the server does not want it.
+pub fn create_generated(
+    store: &Store,
+    recorder: &Recorder,
+    owner: &Value,
+    template: &Value,
+    prefix: &str,
+    adjust: impl Fn(&mut Value),
+) -> Option<Arc<Value>> {
+    loop {
+        let mut pod = pod(owner, template, &format!("{prefix}{}", random_suffix()));
+        pod["metadata"]["generateName"] = json!(prefix);
+        adjust(&mut pod);
+        match create_pod(store, recorder, owner, pod) {
+            // The suffix is taken: another.
+            Err(Refused::Taken) => {}
+            made => return made.ok(),
+        }
+    }
+}
+
+/// When an object was made, as it is written: texts sort as times do.
+pub fn created(object: &Value) -> String {
+    let created = object["metadata"]["creationTimestamp"].as_str();
+    created.unwrap_or_default().to_owned()
+}
+
+/// A short name for a template: the same template always has the same.
+pub fn short_hash(template: &Value, collisions: u64) -> String {
+    // FNV-1a over the canonical text: object keys are sorted.
+    let text = format!("{template}{collisions}");
+    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    let letters = SUFFIX_LETTERS;
+    format!("{hash:010}")
+        .bytes()
+        .map(|digit| char::from(letters[usize::from(digit) % letters.len()]))
+        .collect()
 }
 
 /// Whether a pod counts: it has not ended and is not to end.

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::owned::{self, count};
-use crate::lab::defaults;
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::Recorder;
 use crate::lab::store::{Deletion, Key, Store, StoreError};
@@ -23,8 +22,11 @@ pub fn reconcile(store: &Store, key: &Key, set: &Value) -> Option<Duration> {
         count(&set["spec"]["replicas"], 1) as usize
     };
     let recorder = Recorder::new(store.clone(), "replicaset-controller", None);
+    let prefix = format!("{}-", key.name);
     for _ in active.len()..wanted {
-        if let Some(pod) = create(store, set) {
+        let template = &set["spec"]["template"];
+        if let Some(pod) = owned::create_generated(store, &recorder, set, template, &prefix, |_| ())
+        {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             recorder.normal(set, "SuccessfulCreate", &format!("Created pod: {name}"));
         }
@@ -41,39 +43,6 @@ pub fn reconcile(store: &Store, key: &Key, set: &Value) -> Option<Duration> {
         }
     }
     status(store, key, set, &active)
-}
-
-fn create(store: &Store, set: &Value) -> Option<Arc<Value>> {
-    let template = &set["spec"]["template"];
-    let metadata = &set["metadata"];
-    let set_name = metadata["name"].as_str().unwrap_or_default();
-    let namespace = metadata["namespace"].as_str().unwrap_or_default();
-    let home = store.get(&Key::new(Resource::Namespaces, "", namespace));
-    if home.is_none_or(|home| home["metadata"]["deletionTimestamp"].is_string()) {
-        return None;
-    }
-    loop {
-        let mut pod = json!({
-            "metadata": {
-                "name": format!("{set_name}-{}", crate::lab::random_suffix()),
-                "generateName": format!("{set_name}-"),
-                "namespace": namespace,
-                "ownerReferences": [owned::reference(set)],
-            },
-            "spec": template["spec"],
-        });
-        for field in ["labels", "annotations"] {
-            if template["metadata"][field].is_object() {
-                pod["metadata"][field] = template["metadata"][field].clone();
-            }
-        }
-        defaults::fill(Resource::Pods, &mut pod);
-        match store.create(Resource::Pods, pod) {
-            // The suffix is taken: another.
-            Err(StoreError::AlreadyExists(_)) => {}
-            made => return made.ok(),
-        }
-    }
 }
 
 /// Pods in the order in which they are given up: those that serve least first,

@@ -163,8 +163,8 @@ impl Worker {
         }
         if let Desired::End { .. } = desired {
             self.publish();
-            let removed = Some(self.subject.uid.as_str());
-            self.shared.store.remove(&self.key, removed);
+            let ended = Some(self.subject.uid.as_str());
+            self.shared.store.ended(&self.key, ended);
         }
         // What stays is removed with the state directory.
         let _ = fs::remove_dir_all(self.directory());

@@ -54,8 +54,16 @@ impl Store {
         let mut object = Value::clone(&current);
         match key.resource {
             Resource::Pods => match pod_grace(&current, how.grace) {
-                0 => return Ok(self.gone(&mut inner, key, &current)),
-                grace => mark(&mut object, grace),
+                0 if finalizers(&object).is_empty() => {
+                    return Ok(self.gone(&mut inner, key, &current));
+                }
+                grace => {
+                    mark(&mut object, grace);
+                    if is_nowhere(&object) {
+                        // No node will ever say so.
+                        fail(&mut object);
+                    }
+                }
             },
             Resource::Namespaces => {
                 mark(&mut object, 0);
@@ -75,6 +83,24 @@ impl Store {
         Ok(Deleted::Terminating(object))
     }
 
+    /// The processes of a deleted pod have ended: it goes, unless a finalizer
+    /// keeps what is left of it. With `uid`, only when it is still that pod.
+    pub fn ended(&self, key: &Key, uid: Option<&str>) {
+        let mut inner = self.lock();
+        let Ok(current) = inner.find(key) else { return };
+        if uid.is_some_and(|uid| current["metadata"]["uid"] != uid) {
+            return;
+        }
+        if finalizers(&current).is_empty() {
+            self.gone(&mut inner, key, &current);
+            return;
+        }
+        let mut object = Value::clone(&current);
+        mark(&mut object, 0);
+        fail(&mut object);
+        self.replace(&mut inner, key.clone(), &current, object);
+    }
+
     fn gone(&self, inner: &mut Inner, key: &Key, current: &Arc<Value>) -> Deleted {
         Deleted::Gone(self.take(inner, key, current))
     }
@@ -82,9 +108,13 @@ impl Store {
 
 /// Whether a marked object has lost its last finalizer and must go now.
 pub(super) fn is_due(resource: Resource, object: &Value) -> bool {
-    let marked = object["metadata"]["deletionTimestamp"].is_string();
-    let lingers = matches!(resource, Resource::Pods | Resource::Namespaces);
-    marked && !lingers && finalizers(object).is_empty()
+    let metadata = &object["metadata"];
+    let lingers = match resource {
+        Resource::Namespaces => true,
+        Resource::Pods => metadata["deletionGracePeriodSeconds"] != 0,
+        _ => false,
+    };
+    metadata["deletionTimestamp"].is_string() && !lingers && finalizers(object).is_empty()
 }
 
 /// Marks an object as deleted. Deleting twice may shorten the wait, never
@@ -115,20 +145,30 @@ fn add_finalizer(object: &mut Value, name: &str) {
 /// The grace the API gives a pod: none when no node has it or when it has
 /// ended already, else what was asked for, else what its spec says.
 fn pod_grace(pod: &Value, asked: Option<u64>) -> u64 {
-    let nowhere = pod["spec"]["nodeName"]
-        .as_str()
-        .unwrap_or_default()
-        .is_empty();
-    let ended = matches!(
-        pod["status"]["phase"].as_str(),
-        Some("Succeeded" | "Failed")
-    );
-    if nowhere || ended {
+    if is_nowhere(pod) || has_ended(pod) {
         return 0;
     }
     let spec = pod["spec"]["terminationGracePeriodSeconds"].as_u64();
     // A century is as good as for ever, and fits every clock.
     asked.or(spec).unwrap_or(30).min(100 * 365 * 24 * 3600)
+}
+
+/// Whether no node has the pod.
+fn is_nowhere(pod: &Value) -> bool {
+    let node = pod["spec"]["nodeName"].as_str();
+    node.unwrap_or_default().is_empty()
+}
+
+fn has_ended(pod: &Value) -> bool {
+    let phase = pod["status"]["phase"].as_str();
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// A pod that has gone without an end of its own has failed.
+fn fail(pod: &mut Value) {
+    if !has_ended(pod) {
+        pod["status"]["phase"] = json!("Failed");
+    }
 }
 
 fn check_preconditions(key: &Key, current: &Value, how: &Deletion) -> Result<(), StoreError> {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::owned::{self, count};
-use crate::lab::SUFFIX_LETTERS;
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::Recorder;
 use crate::lab::store::{Deletion, Key, Store, StoreError};
@@ -40,8 +39,8 @@ pub fn reconcile(store: &Store, key: &Key, deployment: &Value) -> Option<Duratio
     let (mut new, mut old): (Vec<_>, Vec<_>) = sets
         .into_iter()
         .partition(|set| without_hash(&set["spec"]["template"]) == template);
-    new.sort_by_key(|set| (revision(set), age(set)));
-    old.sort_by_key(|set| (revision(set), age(set)));
+    new.sort_by_key(|set| (revision(set), owned::created(set)));
+    old.sort_by_key(|set| (revision(set), owned::created(set)));
     let mut look = Look {
         store,
         key,
@@ -95,7 +94,7 @@ impl Look<'_> {
     fn create_set(&self, revision: u64) -> Option<Arc<Value>> {
         let (metadata, spec) = (&self.deployment["metadata"], &self.deployment["spec"]);
         let collisions = count(&self.deployment["status"]["collisionCount"], 0);
-        let hash = hash(&spec["template"], collisions);
+        let hash = owned::short_hash(&spec["template"], collisions);
         let name = format!("{}-{hash}", self.key.name);
         let mut template = spec["template"].clone();
         template["metadata"]["labels"][HASH] = json!(hash);
@@ -206,25 +205,6 @@ fn without_hash(template: &Value) -> Value {
 fn revision(set: &Value) -> u64 {
     let text = set["metadata"]["annotations"][REVISION].as_str();
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-fn age(set: &Value) -> String {
-    let created = set["metadata"]["creationTimestamp"].as_str();
-    created.unwrap_or_default().to_owned()
-}
-
-/// A short name for a template: the same template always has the same.
-fn hash(template: &Value, collisions: u64) -> String {
-    // FNV-1a over the canonical text: object keys are sorted.
-    let text = format!("{template}{collisions}");
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    let letters = SUFFIX_LETTERS;
-    format!("{hash:010}")
-        .bytes()
-        .map(|digit| char::from(letters[usize::from(digit) % letters.len()]))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,29 +1,8 @@
 use super::*;
 use crate::lab::controllers;
-use crate::lab::defaults;
-use tokio_util::sync::CancellationToken;
-
-/// A store with a namespace and a node, and the controllers at work in it.
-struct World {
-    store: Store,
-    stop: CancellationToken,
-}
+use crate::lab::controllers::world::World;
 
 impl World {
-    fn start() -> Self {
-        let store = Store::new(0);
-        let namespace = json!({"metadata": {"name": "default"}});
-        store.create(Resource::Namespaces, namespace).unwrap();
-        let node = json!({
-            "metadata": {"name": "n"},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-        });
-        store.create(Resource::Nodes, node).unwrap();
-        let stop = CancellationToken::new();
-        tokio::spawn(controllers::run(store.clone(), stop.clone()));
-        Self { store, stop }
-    }
-
     fn deploy(&self, spec: &Value) {
         let mut object = json!({
             "metadata": {"name": "web", "namespace": "default"},
@@ -36,81 +15,23 @@ impl World {
             },
         });
         json_patch::merge(&mut object["spec"], spec);
-        defaults::fill(Resource::Deployments, &mut object);
-        self.store.create(Resource::Deployments, object).unwrap();
+        self.create(Resource::Deployments, object);
     }
 
     fn edit(&self, change: impl FnOnce(&mut Value)) {
-        self.store
-            .update_with(&key(), |object| {
-                change(object);
-                Ok::<(), StoreError>(())
-            })
-            .unwrap();
+        self.change(&key(), change);
     }
 
     fn deployment(&self) -> Arc<Value> {
         self.store.get(&key()).unwrap()
     }
 
-    fn pods(&self) -> Vec<Arc<Value>> {
-        self.store.list(Resource::Pods, Some("default")).items
-    }
-
     fn sets(&self) -> Vec<Arc<Value>> {
-        self.store
-            .list(Resource::ReplicaSets, Some("default"))
-            .items
-    }
-
-    /// Waits until something holds; it is asked again after each change.
-    async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let mut watch = self.store.watch(&Resource::ALL, self.store.rv()).unwrap();
-        let waiting = async {
-            while !holds(self) {
-                watch.next().await.unwrap();
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), waiting)
-            .await
-            .unwrap_or_else(|_| panic!("never: {what}"));
-    }
-
-    /// What a node does: pods that are placed run, pods that are deleted end.
-    fn play_node(&self) {
-        let store = self.store.clone();
-        let (_, mut watch) = store.list_and_watch(&[Resource::Pods]);
-        tokio::spawn(async move {
-            while let Ok(event) = watch.next().await {
-                let Some(pod) = store.get(&event.key) else {
-                    continue;
-                };
-                if pod["metadata"]["deletionTimestamp"].is_string() {
-                    store.remove(&event.key, None);
-                } else if pod["spec"]["nodeName"].is_string() {
-                    let _ = store.update_with(&event.key, |pod| {
-                        let since = crate::lab::store::timestamp(jiff::Timestamp::now());
-                        pod["status"]["phase"] = json!("Running");
-                        let ready =
-                            json!({"type": "Ready", "status": "True", "lastTransitionTime": since});
-                        if owned::ready_since(pod).is_none() {
-                            pod["status"]["conditions"] = json!([ready]);
-                        }
-                        Ok::<(), StoreError>(())
-                    });
-                }
-            }
-        });
+        self.list(Resource::ReplicaSets)
     }
 
     fn available(&self) -> u64 {
         count(&self.deployment()["status"]["availableReplicas"], 0)
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.stop.cancel();
     }
 }
 
