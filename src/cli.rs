@@ -5,9 +5,12 @@ use std::{env, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
-use crate::commands::{
-    self,
-    perftest::{self, Failure},
+use crate::{
+    adapters::cluster,
+    commands::{
+        self,
+        perftest::{self, Failure},
+    },
 };
 
 /// Prove, live, that a stateful service on Kubernetes survives being killed.
@@ -55,6 +58,21 @@ pub struct ClusterArgs {
     pub read_only: bool,
 }
 
+impl From<ClusterArgs> for cluster::Options {
+    fn from(args: ClusterArgs) -> Self {
+        Self {
+            kubeconfig: args.kubeconfig,
+            context: args.context,
+            namespace: args.namespace,
+            client_selector: args.client,
+            server_selector: args.server,
+            read_only: args.read_only,
+            hold_lease: false,
+            log_since_ms: None,
+        }
+    }
+}
+
 /// The client's pods as our manifests and the original's scripts label them.
 pub const CLIENT: &str = "app=generated-perftestclient";
 
@@ -84,6 +102,7 @@ pub struct LooksArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(Box<commands::demo::Args>),
+    Kill(Box<commands::kill::Args>),
     Replay(commands::replay::Args),
     Runs(commands::runs::Args),
     Lab(commands::lab::Lab),
@@ -124,6 +143,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => commands::cockpit::run(cli.cluster, &cli.looks),
         Some(Command::Demo(args)) => commands::demo::run(*args),
+        Some(Command::Kill(args)) => commands::kill::run(*args),
         Some(Command::Replay(args)) => commands::replay::run(&args),
         Some(Command::Runs(args)) => commands::runs::run(args),
         Some(Command::Lab(args)) => Ok(commands::lab::run(args)),

@@ -47,7 +47,7 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs) -> Result<ExitCode> {
                 fact: Fact::Trouble(trouble),
             });
         }
-        let adapter = socket.start(options(args));
+        let adapter = socket.start(args.into());
         let opened = Cockpit::open(looks, model, ui, wires);
         let left = match opened {
             Ok(cockpit) => Ok(cockpit.run().await.0),
@@ -58,19 +58,6 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs) -> Result<ExitCode> {
         adapter.await?;
         Ok(left?.exit_code())
     })
-}
-
-fn options(args: ClusterArgs) -> cluster::Options {
-    cluster::Options {
-        kubeconfig: args.kubeconfig,
-        context: args.context,
-        namespace: args.namespace,
-        client_selector: args.client,
-        server_selector: args.server,
-        read_only: args.read_only,
-        hold_lease: false,
-        log_since_ms: None,
-    }
 }
 
 /// A demo whose cockpit died is only mentioned here: this is another cluster.

@@ -2,7 +2,9 @@
 
 pub mod cockpit;
 pub mod demo;
+mod headless;
 pub mod keys;
+pub mod kill;
 pub mod lab;
 pub mod perftest;
 pub mod replay;
@@ -12,9 +14,10 @@ pub mod themes;
 use std::{
     io::{self, ErrorKind, IsTerminal, Write},
     process::ExitCode,
+    time::Duration,
 };
 
-use color_eyre::eyre::{Result, bail};
+use color_eyre::eyre::{Report, Result, WrapErr, bail, eyre};
 
 /// Prints `text`; a reader that has read enough (`| head`) is no error.
 fn print(text: &str) -> Result<ExitCode> {
@@ -55,4 +58,41 @@ fn needs_terminal() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// `3s`, `500ms`, `2m`.
+fn duration(text: &str) -> Result<Duration> {
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        other => return Err(eyre!("{other} is no unit of time here: use ms, s or m")),
+    };
+    let number: f64 = number
+        .parse()
+        .wrap_err("expected a time like 3s or 500ms")?;
+    Duration::try_from_secs_f64(number * scale).map_err(Report::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_with_their_unit() {
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(duration("3s").unwrap(), Duration::from_secs(3));
+        assert_eq!(duration("1.5m").unwrap(), Duration::from_secs(90));
+        assert!(
+            duration("3h")
+                .unwrap_err()
+                .to_string()
+                .contains("use ms, s or m")
+        );
+        assert!(duration("-1s").is_err() && duration("s").is_err());
+    }
 }

@@ -6,6 +6,7 @@
 mod bare;
 mod cluster;
 mod headless;
+mod kill;
 mod lost;
 mod restore;
 mod resume;

@@ -4,17 +4,11 @@
 //! other cluster. What the demo adds is only the holding: start the lab, find it
 //! again after a cockpit died, stop it when a person leaves.
 
-mod headless;
 mod lab;
-mod outcome;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
-use self::{
-    headless::{Faults, Plan, Runner, Targets},
-    lab::{Lab, LabArgs},
-    outcome::Outcome,
-};
+use self::lab::{Lab, LabArgs};
 use crate::{
     adapters::{
         cluster,
@@ -37,7 +31,10 @@ use crate::{
 use color_eyre::eyre::{Report, Result, WrapErr, bail, eyre};
 use futures::FutureExt as _;
 
-use super::complain;
+use super::{
+    complain, duration,
+    headless::{Ending, Faults, Outcome, Plan, Runner, Targets},
+};
 
 /// How long after a failure to start the lab it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -62,6 +59,10 @@ pub struct Args {
     /// What is done to the victims
     #[arg(long, value_enum, default_value = "process", requires = "headless")]
     fault: Faults,
+
+    /// How long a fault that does not end by itself lasts, e.g. 10s
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, requires = "headless")]
+    duration: Duration,
 
     /// Who the victims are
     #[arg(long, value_enum, default_value_t = Targets::Client, requires = "headless")]
@@ -311,6 +312,9 @@ fn run_headless(args: &Args) -> Result<ExitCode> {
         every: args.every,
         within: args.within,
         seed: args.seed.unwrap_or_else(|| fastrand::u64(..)),
+        lasts: args.duration,
+        yes: true,
+        ending: Ending::FinishRun,
     };
     super::on_runtime(async {
         // Before there is a lab, which nobody else would put away.
@@ -362,42 +366,5 @@ fn tell(outcome: &Outcome, failure: Option<Report>, wanted: usize, json: bool) -
         Some(failure) => Err(failure),
         None if outcome.is_good(wanted) => Ok(ExitCode::SUCCESS),
         None => bail!("not every kill was survived with nothing lost or doubled"),
-    }
-}
-
-/// `3s`, `500ms`, `2m`.
-fn duration(text: &str) -> Result<Duration> {
-    let split = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let scale = match unit {
-        "ms" => 1e-3,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        other => return Err(eyre!("{other} is no unit of time here: use ms, s or m")),
-    };
-    let number: f64 = number
-        .parse()
-        .wrap_err("expected a time like 3s or 500ms")?;
-    Duration::try_from_secs_f64(number * scale).map_err(Report::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_with_their_unit() {
-        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
-        assert_eq!(duration("3s").unwrap(), Duration::from_secs(3));
-        assert_eq!(duration("1.5m").unwrap(), Duration::from_secs(90));
-        assert!(
-            duration("3h")
-                .unwrap_err()
-                .to_string()
-                .contains("use ms, s or m")
-        );
-        assert!(duration("-1s").is_err() && duration("s").is_err());
     }
 }

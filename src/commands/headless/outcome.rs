@@ -85,6 +85,9 @@ pub struct TrialOutcome {
     pub container_before: Option<String>,
     /// The container's execution that recovered.
     pub container_after: Option<String>,
+    /// Why nothing was done to anybody, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The signal that ended the victim, as its status says; of a deleted pod
     /// the signal that a grace period of zero means.
     pub signal: Option<i32>,
@@ -165,20 +168,7 @@ impl Outcome {
         let mut text = String::new();
         // Writing to a string cannot fail.
         for trial in &self.trials {
-            let phases = trial
-                .phases_ms
-                .iter()
-                .map(|(phase, ms)| format!("{} {ms:.0}", phase.name()))
-                .collect::<Vec<_>>()
-                .join(" + ");
-            let rto = trial
-                .rto_ms
-                .map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
-            let _ = writeln!(
-                text,
-                "#{} {} {}: {} in {rto} ({phases})",
-                trial.id, trial.fault, trial.target, trial.state
-            );
+            let _ = writeln!(text, "{}", trial.readable());
         }
         let _ = writeln!(
             text,
@@ -210,7 +200,29 @@ impl Outcome {
 }
 
 impl TrialOutcome {
-    fn of(trial: &Trial) -> Self {
+    /// The same for people, in one line.
+    pub fn readable(&self) -> String {
+        let phases = self
+            .phases_ms
+            .iter()
+            .map(|(phase, ms)| format!("{} {ms:.0}", phase.name()))
+            .collect::<Vec<_>>()
+            .join(" + ");
+        let rto = self
+            .rto_ms
+            .map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
+        let Self {
+            id,
+            fault,
+            target,
+            state,
+            ..
+        } = self;
+        format!("#{id} {fault} {target}: {state} in {rto} ({phases})")
+    }
+
+    /// What came of one trial.
+    pub fn of(trial: &Trial) -> Self {
         let victim = trial.victim.as_ref();
         let killed_by = trial.signal_seen.or_else(|| {
             // The status of a deleted pod is deleted with it.
@@ -224,6 +236,10 @@ impl TrialOutcome {
             state: match &trial.state {
                 State::Lost => "lost",
                 state => state.name(),
+            },
+            reason: match &trial.state {
+                State::NotInjected { reason } => Some(reason.clone()),
+                _ => None,
             },
             pid_before: victim.and_then(|v| v.pid),
             pid_after: trial.pid_after,

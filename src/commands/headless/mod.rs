@@ -1,8 +1,10 @@
 //! The whole path without a screen: wait for steady state, kill, wait, kill
-//! again, end the run, compare the totals.
+//! again; then end the run and compare the totals, or leave.
 //!
 //! It presses the same keys as a person: everything it does is an
 //! [`Action`], so what it proves holds for the cockpit too.
+
+mod outcome;
 
 use std::{
     io::IsTerminal,
@@ -13,7 +15,7 @@ use clap::builder::PossibleValue;
 use color_eyre::eyre::{Report, Result, bail, eyre};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::outcome::Outcome;
+pub use self::outcome::{Outcome, TrialOutcome};
 use crate::{
     app::{
         attend::{Attendant, Need, heal_before_leaving},
@@ -24,11 +26,11 @@ use crate::{
         action::{Action, Target},
         effect::Effect,
         event::{Event, Fact, Trouble},
-        model::Model,
+        model::{Model, pods},
         time::Time,
         trial::{Fault, Trial, TrialId},
         update::{
-            ui::{Lots, Ui},
+            ui::{Dialog, FaultMenu, Lots, Ui},
             update,
         },
         workload::Role,
@@ -38,8 +40,14 @@ use crate::{
 /// How long the workload may take until both sides do new work.
 const STEADY_WITHIN: Duration = Duration::from_secs(90);
 
+/// How long a trial may take that nobody gives up.
+const HANGS: Duration = Duration::from_mins(20);
+
 /// How long the last round may take.
 const FINISHED_WITHIN: Duration = Duration::from_secs(300);
+
+/// How long one who waits for a single kill waits for a victim.
+const FOUND_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often a refused kill is tried again: a victim that is on its way out is
 /// replaced in this time.
@@ -103,6 +111,21 @@ pub struct Plan {
     pub within: Duration,
     /// Determines every draw of lots.
     pub seed: u64,
+    /// How long a fault that does not end by itself lasts.
+    pub lasts: Duration,
+    /// Whatever is asked before a fault is answered with yes.
+    pub yes: bool,
+    /// What comes after the last trial.
+    pub ending: Ending,
+}
+
+/// What comes after the last trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The workload is asked to finish, and its totals are compared.
+    FinishRun,
+    /// The workload is left as it is.
+    Leave,
 }
 
 /// Where the run stands.
@@ -112,10 +135,14 @@ enum Stage {
     Settling,
     /// Until the next kill.
     Pausing(Instant),
+    /// Until a fault is asked about, and may be confirmed.
+    Confirming(TrialId),
     /// Until this trial is over.
     Trying(TrialId),
     /// Until both sides said DONE.
     Finishing,
+    /// No longer.
+    Done,
 }
 
 /// Runs a plan to its end.
@@ -128,6 +155,8 @@ pub struct Runner {
     attendant: Attendant,
     stage: Stage,
     deadline: Instant,
+    /// What was last said of a trial.
+    told: Option<(TrialId, &'static str)>,
     bar: ProgressBar,
 }
 
@@ -142,8 +171,11 @@ impl Runner {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} kills  {msg}") {
             bar.set_style(style);
         }
+        let mut ui = Ui::new(plan.seed);
+        ui.lasts = plan.lasts;
         Self {
-            ui: Ui::new(plan.seed),
+            ui,
+            told: None,
             lots: Lots(plan.seed),
             attendant: Attendant::new(plan.within),
             plan,
@@ -193,7 +225,8 @@ impl Runner {
             .trials()
             .last()
             .is_some_and(|trial| trial.state.is_over() && !trial.survived());
-        broken
+        broken && self.model.ledger.unhealed().is_none()
+            || self.stage == Stage::Done
             || self.stage == Stage::Finishing
                 && Role::ALL.iter().all(|role| self.model.side(*role).done)
     }
@@ -206,6 +239,35 @@ impl Runner {
             }
         }
         self.ui.sync(&self.model);
+        self.tell_state();
+    }
+
+    /// Says where the newest trial stands, whenever it stands elsewhere.
+    fn tell_state(&mut self) {
+        let Some(trial) = self.model.ledger.trials().last() else {
+            return;
+        };
+        let (id, state) = (trial.id, trial.state.name());
+        if self.told == Some((id, state)) || trial.state.is_over() {
+            return;
+        }
+        self.told = Some((id, state));
+        let after = self.model.now.since(trial.marks.injected);
+        let text = format!("{id} {state} +{:.0} ms", after.as_secs_f64() * 1e3);
+        if self.plan.ending == Ending::Leave {
+            self.say(&text);
+        }
+        self.bar.set_message(text);
+    }
+
+    /// Both sides do new work, or the original image's client ended a round.
+    fn is_steady(&self) -> bool {
+        let fresh = |role: &Role| self.model.side(*role).fresh.is_some();
+        let runs = |role: &Role| self.model.pods.playing(*role).is_some_and(pods::runs);
+        Role::ALL.iter().all(fresh)
+            || !self.model.rounds.is_empty()
+                && Role::ALL.iter().all(runs)
+                && !Role::ALL.iter().any(fresh)
     }
 
     fn attend(&mut self) {
@@ -222,21 +284,19 @@ impl Runner {
         }
         match self.stage {
             Stage::Settling => {
-                if Role::ALL
-                    .iter()
-                    .all(|role| self.model.side(*role).fresh.is_some())
-                {
+                if self.is_steady() {
                     self.say("steady state");
                     self.pause();
                 }
             }
             Stage::Pausing(until) if Instant::now() >= until => self.next()?,
+            Stage::Confirming(id) => self.confirm(id)?,
             Stage::Trying(id) => {
                 if let Some(trial) = self
                     .model
                     .ledger
                     .get(id)
-                    .filter(|trial| is_settled(trial, self.now()))
+                    .filter(|trial| is_settled(trial, self.now()) && !trial.is_unhealed())
                 {
                     let took = trial.recovery_time().unwrap_or_default();
                     let text = format!(
@@ -252,34 +312,78 @@ impl Runner {
                     self.pause();
                 }
             }
-            Stage::Pausing(_) | Stage::Finishing => {}
+            Stage::Pausing(_) | Stage::Finishing | Stage::Done => {}
         }
         Ok(())
     }
 
     fn pause(&mut self) {
         self.stage = Stage::Pausing(Instant::now() + self.plan.every);
-        self.deadline = Instant::now() + self.plan.every + STEADY_WITHIN;
+        let found = match self.plan.ending {
+            Ending::FinishRun => STEADY_WITHIN,
+            Ending::Leave => FOUND_WITHIN,
+        };
+        self.deadline = Instant::now() + self.plan.every + found;
     }
 
     /// The next kill, or the end of the run.
     fn next(&mut self) -> Result<()> {
         if self.model.ledger.summary().kills >= self.plan.kills {
+            if self.plan.ending == Ending::Leave {
+                self.stage = Stage::Done;
+                return Ok(());
+            }
             self.say("all kills are done: the present round is the last");
             return self.finish();
         }
         let before = self.lots;
         let (fault, target) = self.draw();
         let id = self.model.ledger.next_id();
-        let sent = self.press(Action::Aim(target)).is_none()
-            && self.press(Action::Inject(fault)).is_some();
-        if sent {
-            self.stage = Stage::Trying(id);
-            // The trial has a deadline of its own; this one catches a hang.
-            self.deadline = Instant::now() + Duration::from_secs(600);
+        self.press(Action::Aim(target));
+        let sent = self.press(Action::Inject(fault)).is_some();
+        if self.confirm_is_open() {
+            self.stage = Stage::Confirming(id);
+        } else if sent {
+            self.try_it(id);
         } else {
             // The same lot again, once the obstacle is gone.
             self.lots = before;
+            self.stage = Stage::Pausing(Instant::now() + PATIENCE);
+        }
+        Ok(())
+    }
+
+    fn try_it(&mut self, id: TrialId) {
+        self.stage = Stage::Trying(id);
+        // The trial has a deadline of its own; this one catches a hang.
+        self.deadline = Instant::now() + HANGS;
+    }
+
+    fn confirm_is_open(&self) -> bool {
+        matches!(&self.ui.dialog, Some(Dialog::Fault(menu)) if menu.confirm.is_some())
+    }
+
+    /// Answers the question that stands before a fault.
+    fn confirm(&mut self, id: TrialId) -> Result<()> {
+        let Some(Dialog::Fault(FaultMenu {
+            confirm: Some((fault, victim)),
+            ..
+        })) = &self.ui.dialog
+        else {
+            self.stage = Stage::Pausing(Instant::now() + PATIENCE);
+            return Ok(());
+        };
+        if !self.plan.yes {
+            bail!(
+                "{} in {}/{}, which was not made by aks-tui: say --yes if that is meant",
+                fault.describe(),
+                victim.namespace,
+                victim.pod
+            );
+        }
+        if self.press(Action::Accept).is_some() {
+            self.try_it(id);
+        } else {
             self.stage = Stage::Pausing(Instant::now() + PATIENCE);
         }
         Ok(())
@@ -342,6 +446,8 @@ impl Runner {
                 eyre!("no steady state within {} s{why}", STEADY_WITHIN.as_secs())
             }
             Stage::Pausing(_) => eyre!("no victim could be found{why}"),
+            Stage::Confirming(_) => eyre!("nobody said what the fault would hit{why}"),
+            Stage::Done => eyre!("all is done{why}"),
             Stage::Trying(id) => eyre!("trial {id} did not end{why}"),
             Stage::Finishing => {
                 eyre!(
