@@ -45,6 +45,7 @@ pub fn fill(resource: Resource, object: &mut Value) {
         }
         Resource::EndpointSlices => objects::endpoint_slice(object),
         Resource::RoleBindings | Resource::ClusterRoleBindings => objects::binding(object),
+        Resource::CustomResourceDefinitions => objects::definition(object),
         Resource::PriorityClasses => {
             set(object, "preemptionPolicy", json!("PreemptLowerPriority"));
         }

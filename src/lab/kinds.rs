@@ -17,9 +17,14 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub mod custom;
+
+use custom::Custom;
 
 /// How the API names one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Names {
     pub singular: &'static str,
     /// Name in objects: `Pod`.
     pub kind: &'static str,
+    /// Name of lists, empty for the usual one: `PodList`.
+    pub list_kind: &'static str,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// Abbreviations that kubectl accepts.
@@ -51,6 +58,56 @@ pub struct Subresource {
     pub kind: (&'static str, &'static str, &'static str),
     /// What can be done.
     pub verbs: &'static [&'static str],
+}
+
+/// Where a kind's objects count replicas: paths of fields, with dots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many are wanted.
+    pub wanted: &'static str,
+    /// How many there are.
+    pub counted: &'static str,
+    /// A selector written as text; none means the object's `spec.selector`.
+    pub selector: Option<&'static str>,
+}
+
+impl Replicas {
+    /// How many an object wants; null when it does not say.
+    pub fn wanted_of(self, object: &Value) -> &Value {
+        field(object, self.wanted)
+    }
+
+    /// Says how many an object wants; false when there is no place for it.
+    pub fn want(self, object: &mut Value, replicas: Value) -> bool {
+        let mut place = object;
+        for name in self.wanted.split('.') {
+            if place.is_null() {
+                *place = Value::Object(serde_json::Map::new());
+            }
+            if !place.is_object() {
+                return false;
+            }
+            place = &mut place[name];
+        }
+        *place = replicas;
+        true
+    }
+
+    /// How many an object has.
+    pub fn counted_of(self, object: &Value) -> u64 {
+        field(object, self.counted).as_u64().unwrap_or(0)
+    }
+
+    /// The selector that an object writes as text, if its kind does so.
+    pub fn selector_of(self, object: &Value) -> Option<&str> {
+        Some(field(object, self.selector?).as_str().unwrap_or_default())
+    }
+}
+
+fn field<'a>(object: &'a Value, path: &str) -> &'a Value {
+    let mut names = path.split('.');
+    let found = names.try_fold(object, |at, name| at.get(name));
+    found.unwrap_or(&Value::Null)
 }
 
 /// What of a kind's objects a lab that starts again finds again.
@@ -74,7 +131,7 @@ pub struct Kind {
     /// Whether its status is written through a path of its own.
     pub status: bool,
     /// Whether it has a number of replicas that can be written as a `Scale`.
-    pub scale: bool,
+    pub scale: Option<Replicas>,
     /// Its other subresources, in the order of their names.
     pub parts: &'static [Subresource],
     /// Whether the server counts changes of `spec` in `metadata.generation`.
@@ -111,10 +168,13 @@ macro_rules! kinds {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Resource {
             $($(#[$doc])* $variant,)*
+            /// A kind that a definition in the store has made.
+            Custom(Custom),
         }
 
         impl Resource {
-            /// Every kind, in the order of the variants.
+            /// Every kind that the lab brings along, in the order of the
+            /// variants. [`super::store::Store::kinds`] has all there are.
             pub const ALL: [Self; [$(stringify!($variant)),*].len()] = [$(Self::$variant),*];
 
             /// All that is said of this kind.
@@ -124,6 +184,7 @@ macro_rules! kinds {
                         const ABOUT: Kind = $about;
                         &ABOUT
                     })*
+                    Self::Custom(custom) => custom.about(),
                 }
             }
         }
@@ -139,6 +200,17 @@ kinds! {
         fields: &["status.phase"],
         kept: Kept::Whole,
         ..cluster::<Namespace>("namespace", &["ns"])
+    };
+    /// `apiextensions.k8s.io/v1 CustomResourceDefinition`
+    CustomResourceDefinitions = Kind {
+        names: Names {
+            categories: &["api-extensions"],
+            ..cluster::<CustomResourceDefinition>("customresourcedefinition", &["crd", "crds"]).names
+        },
+        status: true,
+        generation: true,
+        kept: Kept::Whole,
+        ..cluster::<CustomResourceDefinition>("customresourcedefinition", &["crd", "crds"])
     };
     /// `v1 Node`
     Nodes = Kind {
@@ -311,13 +383,14 @@ const fn kind<T: k8s_openapi::Resource + Serialize + DeserializeOwned>(
             plural: T::URL_PATH_SEGMENT,
             singular,
             kind: T::KIND,
+            list_kind: "",
             namespaced,
             short,
             categories: &[],
         },
         verbs: EVERYTHING,
         status: false,
-        scale: false,
+        scale: None,
         parts: &[],
         generation: false,
         fields: &[],
@@ -339,7 +412,11 @@ const fn workload(kind: Kind) -> Kind {
     Kind {
         names: in_all(kind),
         status: true,
-        scale: true,
+        scale: Some(Replicas {
+            wanted: "spec.replicas",
+            counted: "status.replicas",
+            selector: None,
+        }),
         generation: true,
         ..kind
     }
@@ -363,12 +440,22 @@ impl Resource {
         })
     }
 
-    /// The kind of an object that says `apiVersion` and `kind`, if the lab
-    /// keeps it.
+    /// The kind of a list of its objects: `PodList`.
+    pub fn list_kind(self) -> String {
+        let names = self.names();
+        match names.list_kind {
+            "" => format!("{}List", names.kind),
+            own => own.to_owned(),
+        }
+    }
+
+    /// The kind of an object that says `apiVersion` and `kind`: one that the lab
+    /// brings along, or one that was defined since it runs and may be gone.
     pub fn of_type(api_version: &str, kind: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|it| it.names().kind == kind && it.api_version() == api_version)
+            .or_else(|| custom::of_type(api_version, kind))
     }
 
     /// The plural, with the group when there is one: `pods`, `deployments.apps`.

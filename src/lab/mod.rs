@@ -13,9 +13,10 @@
 //! # What is there
 //! - [`store`]: every object, one version counter, watches, compaction;
 //! - [`api`]: the kinds of [`kinds`], pods with log, exec and eviction, what
-//!   has replicas with scale; deletion of whole collections; list in pages,
-//!   watch with bookmarks, streaming lists and *410*; label and field selectors;
-//!   JSON, merge and strategic merge patches; server-side apply; dry runs; field
+//!   has replicas with scale; custom resources by definition; deletion of whole
+//!   collections; list in pages, watch with bookmarks, streaming lists and *410*;
+//!   label and field selectors; JSON, merge and strategic merge patches;
+//!   server-side apply; dry runs; field
 //!   validation; tables; discovery; access reviews;
 //! - [`managed`]: who manages which field, conflicts, taking over and letting go;
 //! - [`schema`]: Kubernetes' own schemas, for merging and for `kubectl explain`;
@@ -38,8 +39,10 @@
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
 //!
 //! # What is not
-//! - daemon sets, cron jobs, endpoints, ingresses, custom resources: not
-//!   served, so not in discovery (*404*);
+//! - daemon sets, cron jobs, endpoints, ingresses: not served, so not in
+//!   discovery (*404*);
+//! - of custom resources: more than one version, conversion, rules (CEL) and
+//!   rare formats: refused in definitions (*422*);
 //! - a service finds its pods, and reaches none yet;
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
 //!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::kinds::{Kept, Resource};
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, WatchEvent};
 
 /// The first line of a kubeconfig of ours: what may be overwritten.
 const MARK: &str = "# Written by aks-tui lab; removed when it stops.\n";
@@ -211,7 +211,8 @@ impl State {
         for object in saved.objects {
             let text = |field: &str| object[field].as_str().unwrap_or_default();
             let (version, kind) = (text("apiVersion"), text("kind"));
-            let resource = Resource::of_type(version, kind)
+            let resource = store
+                .kind_of(version, kind)
                 .ok_or_else(|| damaged(format!("unknown kind {kind:?}")))?;
             store
                 .restore(resource, object)
@@ -234,24 +235,35 @@ impl State {
         let rv = store.rv() / LIFE * LIFE;
         let mut written = String::new();
         while !stop.is_cancelled() {
-            let (_, mut watch) = store.list_and_watch(&saved());
+            let (_, mut watch) = store.list_and_watch_all();
+            let kept = |event: &WatchEvent| event.key.resource.about().kept != Kept::Nothing;
+            let mut due = true;
             loop {
-                while let Ok(Some(_)) = watch.try_next() {}
-                let text = snapshot(store, rv);
-                if text != written {
-                    let path = self.path.join("objects.json");
-                    match write_private(&path, text.as_bytes()) {
-                        Ok(()) => written = text,
-                        Err(error) => {
-                            eprintln!("aks-tui lab: cannot save {}: {error}", path.display());
-                        }
-                    }
+                while let Ok(Some(event)) = watch.try_next() {
+                    due |= kept(&event);
+                }
+                if std::mem::take(&mut due) {
+                    self.write_what_is_new(&snapshot(store, rv), &mut written);
                 }
                 tokio::select! {
-                    event = watch.next() => if event.is_err() { break },
+                    event = watch.next() => match event {
+                        Ok(event) => due = kept(&event),
+                        Err(_) => break,
+                    },
                     () = stop.cancelled() => return,
                 }
             }
+        }
+    }
+
+    fn write_what_is_new(&self, text: &str, written: &mut String) {
+        if text == written {
+            return;
+        }
+        let path = self.path.join("objects.json");
+        match write_private(&path, text.as_bytes()) {
+            Ok(()) => text.clone_into(written),
+            Err(error) => eprintln!("aks-tui lab: cannot save {}: {error}", path.display()),
         }
     }
 
@@ -351,16 +363,16 @@ fn default_directory() -> Option<PathBuf> {
 }
 
 /// The kinds that are saved.
-fn saved() -> Vec<Resource> {
+fn saved(store: &Store) -> Vec<Resource> {
     let kept = |it: &Resource| it.about().kept != Kept::Nothing;
-    Resource::ALL.into_iter().filter(kept).collect()
+    store.kinds().into_iter().filter(kept).collect()
 }
 
 /// What is worth keeping of the objects as they are now: what was asked for,
 /// not what became of it.
 fn snapshot(store: &Store, rv: u64) -> String {
     let mut objects = Vec::new();
-    for resource in saved() {
+    for resource in saved(store) {
         for object in store.list(resource, None).items {
             if object["metadata"]["deletionTimestamp"].is_string() {
                 continue;

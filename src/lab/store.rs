@@ -25,10 +25,11 @@ use tokio::sync::watch;
 use super::kinds::Resource;
 
 mod deletion;
+mod kinds;
 #[cfg(test)]
 mod tests;
 
-pub use deletion::{Deleted, Deletion, FOREGROUND};
+pub use deletion::{CLEANUP, Deleted, Deletion, FOREGROUND};
 
 /// How many changes are remembered. A reader further behind must list again.
 pub const HISTORY: usize = 8192;
@@ -393,7 +394,7 @@ impl Store {
         self.lock().check(from)?;
         Ok(Watch {
             store: self.clone(),
-            resources: resources.to_vec(),
+            resources: Some(resources.to_vec()),
             newest: self.newest.subscribe(),
             cursor: from,
         })
@@ -408,11 +409,24 @@ impl Store {
             .collect();
         let watch = Watch {
             store: self.clone(),
-            resources: resources.to_vec(),
+            resources: Some(resources.to_vec()),
             newest: self.newest.subscribe(),
             cursor: inner.rv,
         };
         (items, watch)
+    }
+
+    /// Everything of every kind, also of kinds that are yet to be defined, and
+    /// a watch that continues from there.
+    pub fn list_and_watch_all(&self) -> (Vec<Arc<Value>>, Watch) {
+        let inner = self.lock();
+        let watch = Watch {
+            store: self.clone(),
+            resources: None,
+            newest: self.newest.subscribe(),
+            cursor: inner.rv,
+        };
+        (inner.objects.values().cloned().collect(), watch)
     }
 
     /// Another store with the same objects, to try out a write that shall not
@@ -527,7 +541,8 @@ impl Inner {
 /// A cursor into the changes of some kinds.
 pub struct Watch {
     store: Store,
-    resources: Vec<Resource>,
+    /// None means all kinds.
+    resources: Option<Vec<Resource>>,
     newest: watch::Receiver<u64>,
     cursor: u64,
 }
@@ -568,7 +583,10 @@ impl Watch {
         inner.check(self.cursor)?;
         // Versions are consecutive, so the place in the history is arithmetic.
         let skip = (self.cursor - inner.compacted) as usize;
-        let wanted = |event: &&Arc<WatchEvent>| self.resources.contains(&event.key.resource);
+        let wanted = |event: &&Arc<WatchEvent>| {
+            let resources = self.resources.as_ref();
+            resources.is_none_or(|it| it.contains(&event.key.resource))
+        };
         match inner.history.range(skip..).find(wanted) {
             Some(event) => {
                 self.cursor = event.rv;

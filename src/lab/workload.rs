@@ -75,8 +75,9 @@ pub fn apply(
         }
         let kind = object["kind"].as_str().unwrap_or_default();
         let version = object["apiVersion"].as_str().unwrap_or_default();
-        let resource =
-            Resource::of_type(version, kind).ok_or_else(|| ManifestError::Kind(kind.to_owned()))?;
+        let resource = store
+            .kind_of(version, kind)
+            .ok_or_else(|| ManifestError::Kind(kind.to_owned()))?;
         let namespace = object["metadata"]["namespace"]
             .as_str()
             .unwrap_or("default");

@@ -16,7 +16,9 @@
 #[path = "../support/lab.rs"]
 mod support;
 
+mod customs;
 mod frame;
 mod kubectl;
 mod objects;
 mod services;
+mod validation;

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::discovery;
 use super::path::Review;
-use crate::lab::kinds::Resource;
+use crate::lab::store::Store;
 
 /// The name under which the one token acts.
 const USER: &str = "aks-tui-lab";
 
 /// Answers a review: the question with its answer in `status`.
-pub fn review(review: Review, question: Option<Value>) -> Value {
+pub fn review(store: &Store, review: Review, question: Option<Value>) -> Value {
     let (group, _, kind) = review.names();
     let mut answer = question.unwrap_or_else(|| json!({}));
     answer["apiVersion"] = json!(format!("{group}/v1"));
@@ -20,8 +20,8 @@ pub fn review(review: Review, question: Option<Value>) -> Value {
         answer["metadata"] = json!({});
     }
     answer["status"] = match review {
-        Review::Access => access(&answer["spec"]),
-        Review::Rules => rules(),
+        Review::Access => access(store, &answer["spec"]),
+        Review::Rules => rules(store),
         Review::Myself => json!({
             "userInfo": {"username": USER, "groups": ["system:authenticated"]},
         }),
@@ -29,7 +29,7 @@ pub fn review(review: Review, question: Option<Value>) -> Value {
     answer
 }
 
-fn access(spec: &Value) -> Value {
+fn access(store: &Store, spec: &Value) -> Value {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if spec["nonResourceAttributes"].is_object() {
         let attributes = &spec["nonResourceAttributes"];
@@ -41,8 +41,8 @@ fn access(spec: &Value) -> Value {
     let (part, verb) = (text(&attributes["subresource"]), text(&attributes["verb"]));
     let allowed = match (plural.as_str(), verb.as_str()) {
         ("*", _) => true,
-        (_, "*") => Resource::find(&group, &plural).is_some(),
-        _ => discovery::serves(&group, &plural, &part, &verb),
+        (_, "*") => store.find_kind(&group, &plural).is_some(),
+        _ => discovery::serves(store, &group, &plural, &part, &verb),
     };
     let reason = if allowed {
         "the lab's token may do everything that the lab serves"
@@ -52,9 +52,9 @@ fn access(spec: &Value) -> Value {
     json!({"allowed": allowed, "reason": reason})
 }
 
-fn rules() -> Value {
+fn rules(store: &Store) -> Value {
     let mut rules = Vec::new();
-    for resource in Resource::ALL {
+    for resource in store.kinds() {
         let names = resource.names();
         rules.push(json!({
             "verbs": discovery::verbs(resource),
@@ -92,7 +92,7 @@ mod tests {
     fn may(verb: &str, group: &str, resource: &str) -> bool {
         let question = json!({"spec": {"resourceAttributes": {
             "verb": verb, "group": group, "resource": resource}}});
-        review(Review::Access, Some(question))["status"]["allowed"] == true
+        review(&Store::new(0), Review::Access, Some(question))["status"]["allowed"] == true
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::path::Review;
 use crate::lab::kinds::Resource;
+use crate::lab::store::Store;
 
 /// The format name under which clients ask for everything in one document.
 pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -25,7 +26,7 @@ pub fn subresources(resource: Resource) -> Vec<Subresource> {
     let about = resource.about();
     let names = about.names;
     let mut parts = about.parts.to_vec();
-    if about.scale {
+    if about.scale.is_some() {
         parts.push(Subresource {
             name: "scale",
             kind: ("autoscaling", "v1", "Scale"),
@@ -43,17 +44,63 @@ pub fn subresources(resource: Resource) -> Vec<Subresource> {
     parts
 }
 
-/// The groups, core excepted, in the order in which they are listed.
-fn groups() -> Vec<&'static str> {
-    let mut groups: Vec<&str> = Resource::ALL
-        .into_iter()
-        .map(|resource| resource.names().group)
-        .chain(Review::ALL.into_iter().map(|review| review.names().0))
-        .filter(|group| !group.is_empty())
+/// The groups and their versions, core excepted, in the order in which they
+/// are listed.
+fn groups(kinds: &[Resource]) -> Vec<(&'static str, &'static str)> {
+    let mut groups: Vec<(&str, &str)> = kinds
+        .iter()
+        .map(|resource| (resource.names().group, resource.names().version))
+        .chain(
+            Review::ALL
+                .into_iter()
+                .map(|review| (review.names().0, "v1")),
+        )
+        .filter(|(group, _)| !group.is_empty())
         .collect();
-    groups.sort_unstable();
+    groups.sort_unstable_by(|a, b| a.0.cmp(b.0).then_with(|| rank(b.1).cmp(&rank(a.1))));
     groups.dedup();
     groups
+}
+
+/// The versions of a group, the preferred one first.
+fn versions(kinds: &[Resource], name: &str) -> Vec<&'static str> {
+    let groups = groups(kinds).into_iter();
+    let versions: Vec<&str> = groups
+        .filter(|(group, _)| *group == name)
+        .map(|(_, version)| version)
+        .collect();
+    match (name, versions.is_empty()) {
+        ("", _) => vec!["v1"],
+        _ => versions,
+    }
+}
+
+/// How preferred a version is: stable ones before betas before alphas, newer
+/// before older, and other names last.
+fn rank(version: &str) -> (u8, u32, u32) {
+    let Some(rest) = version.strip_prefix('v') else {
+        return (0, 0, 0);
+    };
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    let (major, tail) = rest.split_at(end);
+    let number = |text: &str| text.parse::<u32>().ok();
+    match (number(major), tail) {
+        (Some(major), "") => (3, major, 0),
+        (Some(major), tail) => {
+            let beta = tail
+                .strip_prefix("beta")
+                .and_then(number)
+                .map(|it| (2, major, it));
+            let alpha = tail
+                .strip_prefix("alpha")
+                .and_then(number)
+                .map(|it| (1, major, it));
+            beta.or(alpha).unwrap_or((0, 0, 0))
+        }
+        (None, _) => (0, 0, 0),
+    }
 }
 
 /// `/api`.
@@ -66,33 +113,41 @@ pub fn core_versions(address: &str) -> Value {
 }
 
 /// `/apis`.
-pub fn group_list() -> Value {
-    let groups: Vec<Value> = groups().into_iter().map(group_object).collect();
+pub fn group_list(kinds: &[Resource]) -> Value {
+    let mut names: Vec<&str> = groups(kinds).into_iter().map(|(group, _)| group).collect();
+    names.dedup();
+    let groups: Vec<Value> = names
+        .into_iter()
+        .map(|name| group_object(kinds, name))
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/GROUP`; none when there is no such group.
-pub fn group(name: &str) -> Option<Value> {
-    groups().contains(&name).then(|| {
-        let mut group = group_object(name);
+pub fn group(kinds: &[Resource], name: &str) -> Option<Value> {
+    (!name.is_empty() && !versions(kinds, name).is_empty()).then(|| {
+        let mut group = group_object(kinds, name);
         group["kind"] = json!("APIGroup");
         group["apiVersion"] = json!("v1");
         group
     })
 }
 
-fn group_object(name: &str) -> Value {
-    let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
-    json!({"name": name, "versions": [version], "preferredVersion": version})
+fn group_object(kinds: &[Resource], name: &str) -> Value {
+    let versions: Vec<Value> = versions(kinds, name)
+        .into_iter()
+        .map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version}))
+        .collect();
+    json!({"name": name, "versions": versions, "preferredVersion": versions[0]})
 }
 
 /// `/api/v1` and `/apis/GROUP/VERSION`; none when it is not served.
-pub fn resource_list(group: &str, version: &str) -> Option<Value> {
-    if version != "v1" || !(group.is_empty() || groups().contains(&group)) {
+pub fn resource_list(kinds: &[Resource], group: &str, version: &str) -> Option<Value> {
+    if !versions(kinds, group).contains(&version) {
         return None;
     }
     let mut resources = Vec::new();
-    for resource in in_group(group) {
+    for resource in in_version(kinds, group, version) {
         let names = resource.names();
         let mut entry = json!({
             "name": names.plural,
@@ -123,7 +178,7 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
             resources.push(entry);
         }
     }
-    for review in Review::ALL.into_iter().filter(|it| it.names().0 == group) {
+    for review in reviews(group, version) {
         let (_, plural, kind) = review.names();
         resources.push(json!({
             "name": plural,
@@ -147,9 +202,16 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
 }
 
 /// `/api` (with `core`) or `/apis` in one document.
-pub fn aggregated(core: bool) -> Value {
-    let groups = if core { vec![""] } else { groups() };
-    let items: Vec<Value> = groups.into_iter().map(aggregated_group).collect();
+pub fn aggregated(kinds: &[Resource], core: bool) -> Value {
+    let mut names = vec![""];
+    if !core {
+        names = groups(kinds).into_iter().map(|(group, _)| group).collect();
+        names.dedup();
+    }
+    let items: Vec<Value> = names
+        .into_iter()
+        .map(|name| aggregated_group(kinds, name))
+        .collect();
     json!({
         "kind": "APIGroupDiscoveryList",
         "apiVersion": "apidiscovery.k8s.io/v2",
@@ -158,10 +220,25 @@ pub fn aggregated(core: bool) -> Value {
     })
 }
 
-fn aggregated_group(group: &str) -> Value {
+fn aggregated_group(kinds: &[Resource], group: &str) -> Value {
+    let versions: Vec<Value> = versions(kinds, group)
+        .into_iter()
+        .map(|version| {
+            let resources = aggregated_version(kinds, group, version);
+            json!({"version": version, "freshness": "Current", "resources": resources})
+        })
+        .collect();
+    let mut metadata = json!({});
+    if !group.is_empty() {
+        metadata["name"] = json!(group);
+    }
+    json!({"metadata": metadata, "versions": versions})
+}
+
+fn aggregated_version(kinds: &[Resource], group: &str, version: &str) -> Vec<Value> {
     let kind = |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
     let mut resources = Vec::new();
-    for resource in in_group(group) {
+    for resource in in_version(kinds, group, version) {
         let names = resource.names();
         let parts: Vec<Value> = subresources(resource)
             .into_iter()
@@ -187,7 +264,7 @@ fn aggregated_group(group: &str) -> Value {
         }
         resources.push(entry);
     }
-    for review in Review::ALL.into_iter().filter(|it| it.names().0 == group) {
+    for review in reviews(group, version) {
         let (group, plural, name) = review.names();
         resources.push(json!({
             "resource": plural,
@@ -197,19 +274,12 @@ fn aggregated_group(group: &str) -> Value {
             "verbs": ["create"],
         }));
     }
-    let mut metadata = json!({});
-    if !group.is_empty() {
-        metadata["name"] = json!(group);
-    }
-    json!({
-        "metadata": metadata,
-        "versions": [{"version": "v1", "freshness": "Current", "resources": resources}],
-    })
+    resources
 }
 
 /// Whether the lab serves a verb on a kind, or on one of its subresources.
-pub fn serves(group: &str, plural: &str, subresource: &str, verb: &str) -> bool {
-    let Some(resource) = Resource::find(group, plural) else {
+pub fn serves(store: &Store, group: &str, plural: &str, subresource: &str, verb: &str) -> bool {
+    let Some(resource) = store.find_kind(group, plural) else {
         let review = Review::ALL
             .into_iter()
             .find(|review| review.names().0 == group && review.names().1 == plural);
@@ -223,10 +293,18 @@ pub fn serves(group: &str, plural: &str, subresource: &str, verb: &str) -> bool 
         .any(|part| part.name == subresource && part.verbs.contains(&verb))
 }
 
-fn in_group(group: &str) -> impl Iterator<Item = Resource> {
-    Resource::ALL
+fn in_version(kinds: &[Resource], group: &str, version: &str) -> impl Iterator<Item = Resource> {
+    kinds.iter().copied().filter(move |resource| {
+        let names = resource.names();
+        names.group == group && names.version == version
+    })
+}
+
+fn reviews(group: &str, version: &str) -> impl Iterator<Item = Review> {
+    let stable = version == "v1";
+    Review::ALL
         .into_iter()
-        .filter(move |resource| resource.names().group == group)
+        .filter(move |it| stable && it.names().0 == group)
 }
 
 #[cfg(test)]
@@ -235,8 +313,8 @@ mod tests {
 
     #[test]
     fn both_forms_of_discovery_say_the_same() {
-        for group in groups().into_iter().chain([""]) {
-            let list = resource_list(group, "v1").unwrap();
+        for (group, version) in groups(&Resource::ALL).into_iter().chain([("", "v1")]) {
+            let list = resource_list(&Resource::ALL, group, version).unwrap();
             let plain: Vec<(String, Value)> = list["resources"]
                 .as_array()
                 .unwrap()
@@ -244,7 +322,7 @@ mod tests {
                 .map(|it| (it["name"].as_str().unwrap().to_owned(), it["verbs"].clone()))
                 .collect();
             let mut whole = Vec::new();
-            for it in aggregated_group(group)["versions"][0]["resources"]
+            for it in aggregated_group(&Resource::ALL, group)["versions"][0]["resources"]
                 .as_array()
                 .unwrap()
             {
@@ -260,7 +338,19 @@ mod tests {
     }
 
     #[test]
+    fn stable_versions_come_before_betas_and_alphas() {
+        let mut versions = ["v1alpha1", "foo", "v2", "v1beta2", "v10", "v1beta10", "v1"];
+        versions.sort_by_key(|it| std::cmp::Reverse(rank(it)));
+        let sorted = ["v10", "v2", "v1", "v1beta10", "v1beta2", "v1alpha1", "foo"];
+        assert_eq!(versions, sorted);
+    }
+
+    #[test]
     fn only_what_is_served_is_promised() {
+        let store = Store::new(0);
+        let serves = |group: &str, plural: &str, part: &str, verb: &str| {
+            serves(&store, group, plural, part, verb)
+        };
         assert!(serves("", "pods", "", "delete"));
         assert!(serves("", "pods", "exec", "create"));
         assert!(serves("apps", "deployments", "scale", "patch"));
@@ -273,7 +363,7 @@ mod tests {
         assert!(!serves("", "pods", "portforward", "create"));
         assert!(!serves("apps", "daemonsets", "", "list"));
         assert!(!serves("", "namespaces", "", "deletecollection"));
-        assert!(resource_list("apps", "v1beta1").is_none());
-        assert!(resource_list("autoscaling", "v1").is_none());
+        assert!(resource_list(&Resource::ALL, "apps", "v1beta1").is_none());
+        assert!(resource_list(&Resource::ALL, "autoscaling", "v1").is_none());
     }
 }

@@ -5,6 +5,7 @@ use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::custom::Definition;
 use super::request::Query;
 use super::status::{ApiError, FieldError};
 use super::write::Part;
@@ -45,7 +46,10 @@ pub fn manager(query: &Query, headers: &HeaderMap) -> Result<String, ApiError> {
 }
 
 /// What the schema says of a kind's objects.
-pub fn place(resource: Resource) -> Place<'static> {
+pub fn place(resource: Resource, definition: Option<&Definition>) -> Place<'_> {
+    if let Some(definition) = definition {
+        return Place::custom(definition.schema());
+    }
     let names = resource.names();
     Place::builtin(names.group, names.version, names.kind)
 }
@@ -59,10 +63,16 @@ fn scope(resource: Resource, part: Part) -> Scope {
 }
 
 /// Records that `name` made `new` out of `live`.
-pub fn record(resource: Resource, part: Part, live: Option<&Value>, new: &mut Value, name: &str) {
+pub fn record(
+    resource: Resource,
+    place: Place<'_>,
+    part: Part,
+    live: Option<&Value>,
+    new: &mut Value,
+    name: &str,
+) {
     let manager = Manager::update(name, resource.api_version()).through(part.subresource());
     let scope = scope(resource, part);
-    let place = place(resource);
     managed::record(live, new, &manager, scope, place, Timestamp::now());
 }
 
@@ -73,6 +83,7 @@ pub fn record(resource: Resource, part: Part, live: Option<&Value>, new: &mut Va
 /// for fields that the type does not have: the real server's answer.
 pub fn apply(
     resource: Resource,
+    place: Place<'_>,
     part: Part,
     live: Option<&Value>,
     config: &Value,
@@ -93,7 +104,7 @@ pub fn apply(
             Part::Main | Part::Scale => {}
         }
     }
-    let (scope, place) = (scope(resource, part), place(resource));
+    let scope = scope(resource, part);
     let now = Timestamp::now();
     let applied = managed::apply(live, &wanted, &manager, scope, place, force, now);
     applied.map_err(|refusal| match refusal {

@@ -18,6 +18,7 @@ use super::store::Store;
 
 mod access;
 mod allocate;
+mod custom;
 mod delete;
 mod discovery;
 mod evict;

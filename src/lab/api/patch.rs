@@ -63,6 +63,15 @@ impl Patch {
         }
     }
 
+    /// *415*: no strategy is known for the lists of kinds that are defined.
+    pub fn not_for_custom_kinds() -> ApiError {
+        ApiError::unsupported_media_type(&[
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            APPLY,
+        ])
+    }
+
     /// Changes an object of the type at `place`.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! object's kind and a prefix of all others), so they are read by hand.
 
 use crate::lab::kinds::Resource;
+use crate::lab::store::Store;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Review {
 }
 
 /// Reads a path; none when nothing is served there.
-pub fn parse(path: &str) -> Option<Target> {
+pub fn parse(store: &Store, path: &str) -> Option<Target> {
     let decoded: Option<Vec<String>> = path
         .trim_matches('/')
         .split('/')
@@ -102,14 +103,14 @@ pub fn parse(path: &str) -> Option<Target> {
         ["apis"] => Some(Target::Groups),
         ["openapi", "v3"] => Some(Target::OpenApi(None)),
         ["openapi", "v3", rest @ ..] => Some(Target::OpenApi(Some(rest.join("/")))),
-        ["api", version, rest @ ..] => in_group("", version, rest),
+        ["api", version, rest @ ..] => in_group(store, "", version, rest),
         ["apis", group] => Some(Target::Group((*group).to_owned())),
-        ["apis", group, version, rest @ ..] => in_group(group, version, rest),
+        ["apis", group, version, rest @ ..] => in_group(store, group, version, rest),
         _ => None,
     }
 }
 
-fn in_group(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
+fn in_group(store: &Store, group: &str, version: &str, rest: &[&str]) -> Option<Target> {
     if rest.is_empty() {
         return Some(Target::GroupVersion {
             group: group.to_owned(),
@@ -130,7 +131,7 @@ fn in_group(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
         _ => (None, rest),
     };
     let (plural, rest) = rest.split_first()?;
-    let resource = Resource::find(group, plural)?;
+    let resource = store.find_kind(group, plural)?;
     if resource.names().version != version {
         return None;
     }
@@ -176,6 +177,10 @@ fn percent_decode(segment: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(path: &str) -> Option<Target> {
+        super::parse(&Store::new(0), path)
+    }
 
     fn object(path: &str) -> Option<(Resource, String, String, Option<String>)> {
         match parse(path)? {

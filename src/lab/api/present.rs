@@ -8,15 +8,17 @@ use serde_json::{Value, json};
 
 use super::request::{self, Format, Query};
 use super::status::ApiError;
-use super::table::{self, Include};
+use super::table::{self, Include, Printer};
 use crate::lab::kinds::Resource;
+use crate::lab::store::Store;
 
 /// Writes the objects of one kind for one request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Presenter {
     resource: Resource,
     format: Format,
     include: Include,
+    printer: Printer,
 }
 
 /// What goes into a list's own metadata.
@@ -35,9 +37,15 @@ impl Presenter {
     ///
     /// # Errors
     /// *406* and *400*.
-    pub fn new(resource: Resource, headers: &HeaderMap, query: &Query) -> Result<Self, ApiError> {
+    pub fn new(
+        store: &Store,
+        resource: Resource,
+        headers: &HeaderMap,
+        query: &Query,
+    ) -> Result<Self, ApiError> {
         Ok(Self {
             resource,
+            printer: Printer::of(store, resource),
             format: request::accepted(headers)?,
             include: Include::parse(query.get("includeObject"))?,
         })
@@ -55,7 +63,7 @@ impl Presenter {
             Format::Metadata => table::metadata_only(object),
             Format::Table => {
                 let now = Timestamp::now();
-                let mut table = table::table(self.resource, [object], self.include, first, now);
+                let mut table = table::table(&self.printer, [object], self.include, first, now);
                 table["metadata"]["resourceVersion"] =
                     object["metadata"]["resourceVersion"].clone();
                 table
@@ -91,7 +99,7 @@ impl Presenter {
         let objects = items.iter().map(AsRef::as_ref);
         let mut list = match self.format {
             Format::Object => json!({
-                "kind": format!("{}List", self.resource.names().kind),
+                "kind": self.resource.list_kind(),
                 "apiVersion": self.resource.api_version(),
                 "items": objects.map(without_type).collect::<Vec<_>>(),
             }),
@@ -101,7 +109,7 @@ impl Presenter {
                 "items": objects.map(table::metadata_only).collect::<Vec<_>>(),
             }),
             Format::Table => {
-                table::table(self.resource, objects, self.include, true, Timestamp::now())
+                table::table(&self.printer, objects, self.include, true, Timestamp::now())
             }
         };
         list["metadata"] = json!({"resourceVersion": meta.rv.to_string()});

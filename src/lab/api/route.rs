@@ -56,7 +56,8 @@ impl Api {
     /// # Errors
     /// The refusal to send.
     pub async fn route(&self, mut request: Request<Incoming>) -> Answer {
-        let target = path::parse(request.uri().path()).ok_or_else(ApiError::no_such_path)?;
+        let target =
+            path::parse(&self.store, request.uri().path()).ok_or_else(ApiError::no_such_path)?;
         let query = Query::parse(request.uri().query());
         if let Target::Object {
             resource: Resource::Pods,
@@ -96,7 +97,7 @@ impl Api {
                     return Err(ApiError::method_not_allowed());
                 }
                 let question = request::parse_object(call.content_type(), &body)?;
-                let answer = access::review(review, question);
+                let answer = access::review(&self.store, review, question);
                 Ok(respond::json(StatusCode::CREATED, &answer))
             }
             document => self.document(&document, &call),
@@ -116,7 +117,7 @@ impl Api {
             Target::CoreVersions | Target::Groups => {
                 let core = *target == Target::CoreVersions;
                 if call.accepts_aggregated() {
-                    let document = discovery::aggregated(core).to_string();
+                    let document = discovery::aggregated(&self.store.kinds(), core).to_string();
                     return Ok(respond::typed(
                         StatusCode::OK,
                         discovery::AGGREGATED,
@@ -126,11 +127,13 @@ impl Api {
                 Some(if core {
                     discovery::core_versions(&self.address)
                 } else {
-                    discovery::group_list()
+                    discovery::group_list(&self.store.kinds())
                 })
             }
-            Target::Group(name) => discovery::group(name),
-            Target::GroupVersion { group, version } => discovery::resource_list(group, version),
+            Target::Group(name) => discovery::group(&self.store.kinds(), name),
+            Target::GroupVersion { group, version } => {
+                discovery::resource_list(&self.store.kinds(), group, version)
+            }
             Target::OpenApi(None) => Some(openapi::index()),
             Target::OpenApi(Some(path)) => {
                 let text = openapi::document(path).ok_or_else(ApiError::no_such_path)?;
@@ -149,7 +152,7 @@ impl Api {
         call: &Call,
         body: &[u8],
     ) -> Answer {
-        let presenter = Presenter::new(resource, &call.head.headers, &call.query)?;
+        let presenter = Presenter::new(&self.store, resource, &call.head.headers, &call.query)?;
         match call.method {
             Method::GET => {
                 let filter = Filter::parse(resource, namespace, &call.query)?;
@@ -231,7 +234,8 @@ impl Api {
         let options = request::parse_object(call.content_type(), body)?;
         let (object, gone) = delete::one(&self.store, key, &call.query, options.as_ref())?;
         if !gone {
-            let presenter = Presenter::new(key.resource, &call.head.headers, &call.query)?;
+            let presenter =
+                Presenter::new(&self.store, key.resource, &call.head.headers, &call.query)?;
             return Ok(respond::json(StatusCode::OK, &presenter.object(&object)));
         }
         let names = key.resource.names();
@@ -250,7 +254,7 @@ impl Api {
 
     /// Reads or changes an object, or its status.
     fn part(&self, key: &Key, part: Part, call: &Call, body: &[u8]) -> Answer {
-        let presenter = Presenter::new(key.resource, &call.head.headers, &call.query)?;
+        let presenter = Presenter::new(&self.store, key.resource, &call.head.headers, &call.query)?;
         let written = match call.method {
             Method::GET => {
                 let object = read::get(&self.store, key)?;
@@ -284,14 +288,16 @@ impl Api {
 
     fn scale(&self, key: &Key, call: &Call, body: &[u8]) -> Answer {
         let options = call.options()?;
+        let replicas = key.resource.about().scale;
+        let replicas = &replicas.ok_or_else(ApiError::no_such_path)?;
         let written = match call.method {
             Method::GET => {
                 let object = read::get(&self.store, key)?;
-                return Ok(respond::json(StatusCode::OK, &scale::of(&object)));
+                return Ok(respond::json(StatusCode::OK, &scale::of(&object, replicas)));
             }
             Method::PUT => {
                 let new = call.object(body)?;
-                scale::change(&self.store, key, &options, |scale| {
+                scale::change(&self.store, key, replicas, &options, |scale| {
                     *scale = new;
                     Ok(())
                 })?
@@ -299,7 +305,7 @@ impl Api {
             Method::PATCH => {
                 let patch = Patch::parse(call.content_type(), body)?;
                 if let Patch::Apply(config) = &patch {
-                    let wanted = scale::wanted(key, config)?;
+                    let wanted = scale::wanted(key, replicas, config)?;
                     let force = call.force()?;
                     let part = Part::Scale;
                     write::apply(&self.store, key, part, &wanted, force, &options)?.0
@@ -307,12 +313,15 @@ impl Api {
                     call.no_force()?;
                     let place = Place::builtin("autoscaling", "v1", "Scale");
                     let edit = |scale: &mut Value| patch.change(scale, place);
-                    scale::change(&self.store, key, &options, edit)?
+                    scale::change(&self.store, key, replicas, &options, edit)?
                 }
             }
             _ => return Err(ApiError::method_not_allowed()),
         };
-        Ok(respond::json(StatusCode::OK, &scale::of(&written.object)))
+        Ok(respond::json(
+            StatusCode::OK,
+            &scale::of(&written.object, replicas),
+        ))
     }
 
     async fn log(&self, key: &Key, query: &Query) -> Answer {

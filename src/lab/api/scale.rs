@@ -1,17 +1,20 @@
-//! The `scale` of a deployment or a replica set: its number of replicas as an
-//! object of its own.
+//! The `scale` of what has replicas: their number as an object of its own.
 
 use serde_json::{Value, json};
 
 use super::status::ApiError;
 use super::write::{self, Options, Part, Written};
+use crate::lab::kinds::Replicas;
 use crate::lab::selector::LabelSelector;
 use crate::lab::store::{Key, Store};
 
 /// The `Scale` of a workload.
-pub fn of(workload: &Value) -> Value {
+pub fn of(workload: &Value, replicas: &Replicas) -> Value {
     let metadata = &workload["metadata"];
-    let selector = LabelSelector::from_object(&workload["spec"]["selector"]);
+    let selector = match replicas.selector_of(workload) {
+        Some(text) => Some(text.to_owned()),
+        None => LabelSelector::from_object(&workload["spec"]["selector"]).map(|it| it.to_string()),
+    };
     json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -22,10 +25,10 @@ pub fn of(workload: &Value) -> Value {
             "resourceVersion": metadata["resourceVersion"],
             "creationTimestamp": metadata["creationTimestamp"],
         },
-        "spec": {"replicas": workload["spec"]["replicas"]},
+        "spec": {"replicas": replicas.wanted_of(workload).as_u64().unwrap_or(0)},
         "status": {
-            "replicas": workload["status"]["replicas"].as_u64().unwrap_or(0),
-            "selector": selector.unwrap_or_default().to_string(),
+            "replicas": replicas.counted_of(workload),
+            "selector": selector.unwrap_or_default(),
         },
     })
 }
@@ -37,11 +40,12 @@ pub fn of(workload: &Value) -> Value {
 pub fn change(
     store: &Store,
     key: &Key,
+    replicas: &Replicas,
     options: &Options,
     edit: impl FnOnce(&mut Value) -> Result<(), ApiError>,
 ) -> Result<Written, ApiError> {
     write::change(store, key, Part::Scale, options, |workload| {
-        let mut scale = of(workload);
+        let mut scale = of(workload, replicas);
         edit(&mut scale)?;
         let (given, name) = (&scale["metadata"], &key.name);
         if given["name"] != name.as_str() {
@@ -56,10 +60,16 @@ pub fn change(
                 workload["metadata"][field] = given[field].clone();
             }
         }
-        workload["spec"]["replicas"] = match &scale["spec"]["replicas"] {
+        let wanted = match &scale["spec"]["replicas"] {
             Value::Null => json!(0),
-            replicas => replicas.clone(),
+            wanted => wanted.clone(),
         };
+        if !replicas.want(workload, wanted) {
+            let path = replicas.wanted;
+            return Err(ApiError::bad_request(format!(
+                "there is no place for {path}"
+            )));
+        }
         Ok(())
     })
 }
@@ -68,7 +78,7 @@ pub fn change(
 ///
 /// # Errors
 /// *400* for another kind, or when it names another object.
-pub fn wanted(key: &Key, scale: &Value) -> Result<Value, ApiError> {
+pub fn wanted(key: &Key, replicas: &Replicas, scale: &Value) -> Result<Value, ApiError> {
     let (version, kind) = (&scale["apiVersion"], &scale["kind"]);
     if version != "autoscaling/v1" || kind != "Scale" {
         return Err(ApiError::bad_request(format!(
@@ -83,7 +93,7 @@ pub fn wanted(key: &Key, scale: &Value) -> Result<Value, ApiError> {
         "metadata": scale["metadata"],
     });
     if !scale["spec"]["replicas"].is_null() {
-        wanted["spec"]["replicas"] = scale["spec"]["replicas"].clone();
+        replicas.want(&mut wanted, scale["spec"]["replicas"].clone());
     }
     Ok(wanted)
 }

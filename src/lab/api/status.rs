@@ -78,6 +78,24 @@ impl FieldError {
         }
     }
 
+    /// The text has too many bytes.
+    pub fn too_long(field: impl Into<String>, most: u64) -> Self {
+        Self {
+            field: field.into(),
+            reason: "FieldValueTooLong",
+            message: format!("Too long: may not be more than {most} bytes"),
+        }
+    }
+
+    /// The list has too many items.
+    pub fn too_many(field: impl Into<String>, count: u64, most: u64) -> Self {
+        Self {
+            field: field.into(),
+            reason: "FieldValueTooMany",
+            message: format!("Too many: {count}: must have at most {most} items"),
+        }
+    }
+
     /// The value is already there.
     pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
         Self {
@@ -90,7 +108,13 @@ impl FieldError {
 
 impl std::fmt::Display for FieldError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        // The whole object is written as a path of nothing.
+        let field = if self.field.is_empty() {
+            "[]"
+        } else {
+            &self.field
+        };
+        write!(f, "{field}: {}", self.message)
     }
 }
 

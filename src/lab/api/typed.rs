@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::custom::Definition;
 use super::status::ApiError;
 use crate::lab::kinds::Resource;
 
@@ -18,19 +19,31 @@ pub struct Typed {
     pub unknown: Vec<String>,
 }
 
-/// Reads an object by its type.
+/// Reads an object by its type, or by the definition of its kind.
 ///
 /// # Errors
 /// *400* when a field has a value of the wrong type.
-pub fn decode(resource: Resource, object: &Value) -> Result<Typed, ApiError> {
-    let typed = (resource.about().read)(object);
+pub fn decode(
+    resource: Resource,
+    definition: Option<&Definition>,
+    object: &Value,
+) -> Result<Typed, ApiError> {
+    let typed = match definition {
+        Some(definition) => definition.decode(object),
+        None => known(resource, object),
+    };
     let kind = resource.names().kind;
-    let typed = typed.map_err(|error| {
+    typed.map_err(|error| {
         ApiError::bad_request(format!(
             "{kind} in version \"{}\" cannot be handled as a {kind}: {error}",
             resource.names().version
         ))
-    })?;
+    })
+}
+
+/// An object of a kind that the lab brings along.
+fn known(resource: Resource, object: &Value) -> Result<Typed, serde_json::Error> {
+    let typed = (resource.about().read)(object)?;
     let mut unknown = Vec::new();
     compare(object, &typed, "", &mut unknown);
     Ok(Typed {
@@ -40,7 +53,7 @@ pub fn decode(resource: Resource, object: &Value) -> Result<Typed, ApiError> {
 }
 
 /// Collects the paths that are in `given` but not in what the type kept of it.
-fn compare(given: &Value, kept: &Value, path: &str, unknown: &mut Vec<String>) {
+pub fn compare(given: &Value, kept: &Value, path: &str, unknown: &mut Vec<String>) {
     match (given, kept) {
         (Value::Object(given), Value::Object(kept)) => {
             for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
@@ -79,7 +92,7 @@ mod tests {
                 "restartPolicy": "Never",
             },
         });
-        let typed = decode(Resource::Pods, &pod).unwrap();
+        let typed = decode(Resource::Pods, None, &pod).unwrap();
         assert_eq!(typed.unknown, ["spec.colour", "spec.containers[0].imagee"]);
         assert!(typed.object["spec"].get("colour").is_none());
         assert_eq!(typed.object["spec"]["restartPolicy"], "Never");
@@ -88,7 +101,7 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_refused() {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": "none"}});
-        let error = decode(Resource::Pods, &pod).unwrap_err();
+        let error = decode(Resource::Pods, None, &pod).unwrap_err();
         assert_eq!(error.code, 400);
         let start = "Pod in version \"v1\" cannot be handled as a Pod: ";
         assert!(error.message.starts_with(start), "{}", error.message);

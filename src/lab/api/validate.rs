@@ -6,11 +6,16 @@
 
 use serde_json::Value;
 
+use super::custom::definition;
 use super::status::FieldError;
 use crate::lab::kinds::Resource;
 use crate::lab::selector::LabelSelector;
 
 mod batch;
+mod metadata;
+mod objects;
+mod rbac;
+mod storage;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -30,6 +35,7 @@ pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
     } else if let Some(why) = bad_name(resource, text) {
         errors.push(FieldError::invalid("metadata.name", name, why));
     }
+    metadata::check(&object["metadata"], "metadata", &mut errors);
     match resource {
         Resource::Pods => {
             pod_spec(&object["spec"], "spec", &mut errors);
@@ -41,7 +47,7 @@ pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
             let template = &object["spec"]["template"]["spec"];
             pod_spec(template, "spec.template.spec", &mut errors);
         }
-        _ => {}
+        _ => plain(resource, object, &mut errors),
     }
     errors
 }
@@ -71,9 +77,51 @@ fn bad_segment(name: &str) -> Option<&'static str> {
     }
 }
 
+/// What stands against an object that nothing runs, new or not.
+fn plain(resource: Resource, object: &Value, errors: &mut Vec<FieldError>) {
+    let namespaced = resource.names().namespaced;
+    match resource {
+        Resource::ConfigMaps => objects::config_map(object, errors),
+        Resource::Secrets => objects::secret(object, errors),
+        Resource::Services => objects::service(object, errors),
+        Resource::EndpointSlices => objects::endpoint_slice(object, errors),
+        Resource::PodDisruptionBudgets => objects::budget(object, errors),
+        Resource::PersistentVolumes => storage::volume(object, errors),
+        Resource::PersistentVolumeClaims => storage::claim(object, errors),
+        Resource::StorageClasses => storage::class(object, errors),
+        Resource::Roles | Resource::ClusterRoles => rbac::role(object, namespaced, errors),
+        Resource::RoleBindings | Resource::ClusterRoleBindings => {
+            rbac::binding(object, namespaced, errors);
+        }
+        Resource::PriorityClasses => rbac::priority(object, errors),
+        Resource::CustomResourceDefinitions => definition::check(object, errors),
+        _ => {}
+    }
+}
+
+/// What stands against a change of an object that nothing runs.
+fn plain_change(resource: Resource, old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
+    plain(resource, new, errors);
+    match resource {
+        Resource::ConfigMaps => objects::frozen(old, new, &["data", "binaryData"], errors),
+        Resource::Secrets => objects::secret_change(old, new, errors),
+        Resource::Services => objects::service_change(old, new, errors),
+        Resource::PersistentVolumes => storage::volume_change(old, new, errors),
+        Resource::PersistentVolumeClaims => storage::claim_change(old, new, errors),
+        Resource::StorageClasses => storage::class_change(old, new, errors),
+        Resource::RoleBindings | Resource::ClusterRoleBindings => {
+            rbac::binding_change(old, new, errors);
+        }
+        Resource::PriorityClasses => rbac::priority_change(old, new, errors),
+        Resource::CustomResourceDefinitions => definition::check_change(old, new, errors),
+        _ => {}
+    }
+}
+
 /// What stands against putting `new` in the place of `old`.
 pub fn replacement(resource: Resource, old: &Value, new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    metadata::check(&new["metadata"], "metadata", &mut errors);
     match resource {
         Resource::Pods if old["spec"] != new["spec"] => errors.push(FieldError::forbidden(
             "spec",
@@ -104,7 +152,7 @@ pub fn replacement(resource: Resource, old: &Value, new: &Value) -> Vec<FieldErr
                 "must be specified for an update",
             ));
         }
-        _ => {}
+        _ => plain_change(resource, old, new, &mut errors),
     }
     errors
 }
@@ -257,6 +305,14 @@ fn container(container: &Value, path: &str, spec: &Value, errors: &mut Vec<Field
                 message: format!("Not found: {}", mount["name"]),
             });
         }
+    }
+}
+
+/// The field must have one of these values.
+fn one_of(object: &Value, field: &str, values: &[&str], path: &str, errors: &mut Vec<FieldError>) {
+    if !values.iter().any(|value| object[field] == *value) {
+        let path = format!("{path}.{field}");
+        errors.push(FieldError::unsupported(path, &object[field], values));
     }
 }
 

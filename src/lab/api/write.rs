@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use super::custom::Definition;
 use super::patch::Patch;
 use super::request::Query;
 use super::status::ApiError;
@@ -122,7 +123,12 @@ fn create_as(
     if namespace.is_none() && names.namespaced {
         return Err(ApiError::method_not_allowed());
     }
-    let (mut object, warnings) = read(resource, object, options)?;
+    let definition = Definition::of(store, resource);
+    let definition = definition.as_ref();
+    if let Some(definition) = definition {
+        definition.takes("create")?;
+    }
+    let (mut object, warnings) = read(resource, definition, object, options)?;
     check_namespace(&object, namespace)?;
     let metadata = &mut object["metadata"];
     if let Some(namespace) = namespace {
@@ -151,9 +157,12 @@ fn create_as(
     {
         fields.remove("status");
     }
-    defaults::fill(resource, &mut object);
+    fill(resource, definition, &mut object);
     let admitted = admission::admit(store, resource, &mut object);
-    let errors = validate::new_object(resource, &object);
+    let mut errors = validate::new_object(resource, &object);
+    if let Some(definition) = definition {
+        errors.extend(definition.check(&object));
+    }
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, name, &errors));
@@ -167,11 +176,20 @@ fn create_as(
         .create_with(resource, object, |object, view| {
             give_out(resource, object, None, view)?;
             if record {
-                manage::record(resource, Part::Main, None, object, &options.manager);
+                let place = manage::place(resource, definition);
+                manage::record(resource, place, Part::Main, None, object, &options.manager);
             }
             Ok::<(), ApiError>(())
         })?;
     Ok(Written { object, warnings })
+}
+
+/// Fills in what an object leaves out.
+fn fill(resource: Resource, definition: Option<&Definition>, object: &mut Value) {
+    match definition {
+        Some(definition) => definition.fill(object),
+        None => defaults::fill(resource, object),
+    }
 }
 
 /// Gives an object what no other has, and refuses what another has already.
@@ -251,7 +269,11 @@ pub fn patch(
     patch: &Patch,
     options: &Options,
 ) -> Result<Written, ApiError> {
-    let place = manage::place(key.resource);
+    let definition = Definition::of(store, key.resource);
+    if definition.is_some() && matches!(patch, Patch::Strategic(_)) {
+        return Err(Patch::not_for_custom_kinds());
+    }
+    let place = manage::place(key.resource, definition.as_ref());
     change(store, key, part, options, |current| {
         patch.change(current, place)
     })
@@ -283,8 +305,10 @@ pub fn apply(
         }
     }
     let (resource, name) = (key.resource, &options.manager);
+    let definition = Definition::of(store, resource);
+    let place = manage::place(resource, definition.as_ref());
     if part == Part::Main && store.get(key).is_none() {
-        let object = manage::apply(resource, part, None, &config, name, force)?;
+        let object = manage::apply(resource, place, part, None, &config, name, force)?;
         let namespace = Some(key.namespace.as_str()).filter(|it| !it.is_empty());
         match create_as(store, resource, namespace, object, options, false) {
             // Somebody was faster; then it is there now.
@@ -293,7 +317,7 @@ pub fn apply(
         }
     }
     let written = change_as(store, key, part, options, false, |current| {
-        *current = manage::apply(resource, part, Some(current), &config, name, force)?;
+        *current = manage::apply(resource, place, part, Some(current), &config, name, force)?;
         Ok(())
     })?;
     Ok((written, false))
@@ -320,11 +344,13 @@ fn change_as(
     edit: impl FnOnce(&mut Value) -> Result<(), ApiError>,
 ) -> Result<Written, ApiError> {
     let mut warnings = Vec::new();
+    let definition = Definition::of(store, key.resource);
+    let definition = definition.as_ref();
     let changed = options.store(store).update_seeing(key, |object, view| {
         let current = object.clone();
         edit(object)?;
         check_identity(key, &current, object)?;
-        let (mut new, said) = read(key.resource, object.take(), options)?;
+        let (mut new, said) = read(key.resource, definition, object.take(), options)?;
         warnings = said;
         match part {
             Part::Status => {
@@ -333,19 +359,20 @@ fn change_as(
                     new["metadata"]["managedFields"].take(),
                 );
                 new = current.clone();
-                new["status"] = status;
+                set_status(&mut new, status);
                 if managers.is_array() {
                     new["metadata"]["managedFields"] = managers;
                 }
             }
             Part::Main | Part::Scale => {
-                settle(key, &current, &mut new)?;
+                settle(key, definition, &current, &mut new)?;
                 give_out(key.resource, &mut new, Some(&current), view)?;
             }
         }
         if record {
             manage::record(
                 key.resource,
+                manage::place(key.resource, definition),
                 part,
                 Some(&current),
                 &mut new,
@@ -362,7 +389,12 @@ fn change_as(
 }
 
 /// Gives a replacement what clients cannot change, fills it in and checks it.
-fn settle(key: &Key, current: &Value, new: &mut Value) -> Result<(), ApiError> {
+fn settle(
+    key: &Key,
+    definition: Option<&Definition>,
+    current: &Value,
+    new: &mut Value,
+) -> Result<(), ApiError> {
     for kept in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
         match current["metadata"].get(kept) {
             Some(value) => new["metadata"][kept] = value.clone(),
@@ -374,14 +406,27 @@ fn settle(key: &Key, current: &Value, new: &mut Value) -> Result<(), ApiError> {
         }
     }
     if key.resource.about().status {
-        new["status"] = current["status"].clone();
+        set_status(new, current["status"].clone());
     }
-    defaults::fill(key.resource, new);
-    let errors = validate::replacement(key.resource, current, new);
+    fill(key.resource, definition, new);
+    let mut errors = validate::replacement(key.resource, current, new);
+    if let Some(definition) = definition {
+        errors.extend(definition.check(new));
+    }
     if errors.is_empty() {
         Ok(())
     } else {
         Err(ApiError::invalid(key.resource, &key.name, &errors))
+    }
+}
+
+/// Gives an object a status, or none.
+fn set_status(object: &mut Value, status: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        match status {
+            Value::Null => fields.remove("status"),
+            status => fields.insert("status".to_owned(), status),
+        };
     }
 }
 
@@ -426,11 +471,12 @@ fn check_identity(key: &Key, current: &Value, new: &Value) -> Result<(), ApiErro
 /// Reads an object by its type, and says or refuses what the type does not have.
 fn read(
     resource: Resource,
+    definition: Option<&Definition>,
     mut object: Value,
     options: &Options,
 ) -> Result<(Value, Vec<String>), ApiError> {
     check_type(resource, &mut object)?;
-    let typed = typed::decode(resource, &object)?;
+    let typed = typed::decode(resource, definition, &object)?;
     let unknown: Vec<String> = typed
         .unknown
         .iter()

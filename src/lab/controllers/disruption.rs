@@ -211,14 +211,14 @@ fn scale(store: &Store, pods: &[std::sync::Arc<Value>]) -> Result<u64, String> {
             Some((owner.resource, store.get(&key)?))
         });
         let (resource, workload) = above.unwrap_or((owner.resource, set));
-        if !resource.about().scale {
+        let Some(scale) = resource.about().scale else {
             let qualified = resource.qualified();
             return Err(format!(
                 "{qualified} does not implement the scale subresource"
             ));
-        }
+        };
         let uid = workload["metadata"]["uid"].as_str().unwrap_or_default();
-        let replicas = owned::count(&workload["spec"]["replicas"], 1);
+        let replicas = owned::count(scale.wanted_of(&workload), 1);
         workloads.insert(uid.to_owned(), replicas);
     }
     Ok(workloads.into_values().sum())

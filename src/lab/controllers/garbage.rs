@@ -84,7 +84,7 @@ pub fn collect(store: &Store, index: &Index, key: &Key, object: &Value) -> bool 
 pub fn orphan(store: &Store, owner: &Value) {
     let uid = owner["metadata"]["uid"].as_str().unwrap_or_default();
     let namespace = owner["metadata"]["namespace"].as_str();
-    for resource in Resource::ALL {
+    for resource in store.kinds() {
         for object in store.list(resource, namespace).items {
             if uids(&object).any(|it| it == uid) {
                 owned::release(store, &Key::of(resource, &object), uid);

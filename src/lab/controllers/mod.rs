@@ -20,6 +20,7 @@
 //!   empty, then gone
 
 pub mod conditions;
+pub mod customs;
 pub mod deployments;
 pub mod disruption;
 pub mod endpoints;
@@ -64,7 +65,7 @@ pub async fn run(store: Store, stop: CancellationToken) {
 /// Runs the controllers until they are stopped.
 pub async fn run_in(store: Store, surroundings: Surroundings, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let (objects, mut watch) = store.list_and_watch(&Resource::ALL);
+        let (objects, mut watch) = store.list_and_watch_all();
         let mut work = Work {
             store: store.clone(),
             surroundings: surroundings.clone(),
@@ -103,7 +104,8 @@ impl Work {
     fn all(&mut self, objects: &[Arc<Value>]) {
         for object in objects {
             let text = |field: &str| object[field].as_str().unwrap_or_default();
-            if let Some(resource) = Resource::of_type(text("apiVersion"), text("kind")) {
+            let resource = self.store.kind_of(text("apiVersion"), text("kind"));
+            if let Some(resource) = resource {
                 let key = Key::of(resource, object);
                 self.index.note(&key, None, Some(object));
                 self.dirty.insert(key);
@@ -161,6 +163,13 @@ impl Work {
                     self.mark_all(resource, namespace);
                 }
             }
+            // Its definition may wait for its end, or another for its names.
+            Resource::Custom(_) | Resource::CustomResourceDefinitions => {
+                let kind = Resource::CustomResourceDefinitions;
+                for definition in self.store.list(kind, None).items {
+                    self.dirty.insert(Key::of(kind, &definition));
+                }
+            }
             // It may take what waits for a node.
             Resource::Nodes => {
                 for pod in self.store.list(Resource::Pods, None).items {
@@ -168,7 +177,7 @@ impl Work {
                 }
             }
             // Its budget may be a share of the pods it asks for.
-            resource if resource.about().scale => {
+            resource if resource.about().scale.is_some() => {
                 self.mark_all(Resource::PodDisruptionBudgets, namespace);
             }
             Resource::EndpointSlices => {
@@ -292,6 +301,7 @@ impl Work {
                 let authority = self.surroundings.authority.as_deref();
                 namespaces::reconcile(store, key, &object, authority);
             }
+            Resource::CustomResourceDefinitions => customs::reconcile(store, key, &object),
             _ => {}
         }
         None

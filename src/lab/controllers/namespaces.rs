@@ -62,7 +62,7 @@ struct Remains {
 
 fn end(store: &Store, key: &Key, namespace: &Value) {
     let mut remains = Remains::default();
-    for resource in Resource::ALL.into_iter().filter(|it| it.names().namespaced) {
+    for resource in store.kinds().into_iter().filter(|it| it.names().namespaced) {
         for object in store.list(resource, Some(&key.name)).items {
             if !object["metadata"]["deletionTimestamp"].is_string() {
                 // Gone in the meantime: just as well.

@@ -161,6 +161,17 @@ pub fn binding(object: &mut Value) {
     }
 }
 
+/// `apiextensions.k8s.io/v1 CustomResourceDefinition`
+pub fn definition(object: &mut Value) {
+    let spec = &mut object["spec"];
+    set(&mut spec["conversion"], "strategy", json!("None"));
+    let names = &mut spec["names"];
+    if let Some(kind) = names["kind"].as_str().map(str::to_owned) {
+        set(names, "singular", json!(kind.to_lowercase()));
+        set(names, "listKind", json!(format!("{kind}List")));
+    }
+}
+
 fn unset(object: &mut Value, field: &str) {
     if let Some(fields) = object.as_object_mut() {
         fields.remove(field);

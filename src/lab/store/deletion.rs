@@ -15,6 +15,9 @@ use crate::lab::kinds::Resource;
 /// The finalizer of an owner that waits for what it owns to go first.
 pub const FOREGROUND: &str = "foregroundDeletion";
 
+/// The finalizer of a definition whose objects go first.
+pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
 /// How an object is to be deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deletion {
@@ -70,6 +73,9 @@ impl Store {
                 object["status"]["phase"] = json!("Terminating");
             }
             _ => {
+                if key.resource == Resource::CustomResourceDefinitions {
+                    add_finalizer(&mut object, CLEANUP);
+                }
                 if how.foreground {
                     add_finalizer(&mut object, FOREGROUND);
                 }

@@ -2,6 +2,7 @@
 //! the real server's names, types and priorities.
 
 /// A column: name, type, priority (0 is always shown) and meaning.
+#[derive(Debug)]
 pub struct Column(pub &'static str, pub &'static str, pub u8, pub &'static str);
 
 /// The object's name.

@@ -14,8 +14,11 @@ mod storage;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::custom::{self, Definition};
 use super::status::ApiError;
 use crate::lab::kinds::Resource;
+use crate::lab::store::Store;
+pub use age::since;
 use columns::Column;
 
 /// How much of each object goes along with its row.
@@ -47,10 +50,40 @@ impl Include {
 }
 
 /// How the objects of a kind become rows.
-struct Printer {
-    columns: &'static [Column],
-    /// One object's cells, as many as there are columns.
-    cells: fn(&Value, Timestamp) -> Vec<Value>,
+#[derive(Debug, Clone)]
+pub enum Printer {
+    /// Columns that are known, and one object's cells, as many as columns.
+    Known(&'static [Column], fn(&Value, Timestamp) -> Vec<Value>),
+    /// The name, and the columns that a definition names.
+    Custom(Vec<custom::Column>),
+}
+
+impl Printer {
+    /// How objects of a kind are printed.
+    pub fn of(store: &Store, resource: Resource) -> Self {
+        match Definition::of(store, resource) {
+            Some(definition) => Self::Custom(definition.columns()),
+            None => printer(resource),
+        }
+    }
+
+    fn definitions(&self) -> Vec<Value> {
+        match self {
+            Self::Known(columns, _) => columns.iter().map(definition).collect(),
+            Self::Custom(columns) => std::iter::once(definition(&columns::NAME))
+                .chain(columns.iter().map(|column| column.definition.clone()))
+                .collect(),
+        }
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        match self {
+            Self::Known(_, cells) => cells(object, now),
+            Self::Custom(columns) => std::iter::once(cells::name(object))
+                .chain(columns.iter().map(|column| column.cell(object, now)))
+                .collect(),
+        }
+    }
 }
 
 /// The columns and cells of a kind; those of kinds that are not named here say
@@ -78,25 +111,27 @@ fn printer(resource: Resource) -> Printer {
         Resource::Jobs => (batch::JOBS, batch::job),
         Resource::RoleBindings | Resource::ClusterRoleBindings => (rbac::BINDINGS, rbac::binding),
         Resource::PriorityClasses => (rbac::PRIORITIES, rbac::priority),
-        Resource::Roles | Resource::ClusterRoles => (rbac::CREATED, rbac::created),
+        Resource::Roles
+        | Resource::ClusterRoles
+        | Resource::CustomResourceDefinitions
+        | Resource::Custom(_) => (rbac::CREATED, rbac::created),
     };
-    Printer { columns, cells }
+    Printer::Known(columns, cells)
 }
 
 /// A table of objects. `header` says whether the columns are described; in a
 /// watch only the first event does so.
 pub fn table<'a>(
-    resource: Resource,
+    printer: &Printer,
     objects: impl IntoIterator<Item = &'a Value>,
     include: Include,
     header: bool,
     now: Timestamp,
 ) -> Value {
-    let printer = printer(resource);
     let rows: Vec<Value> = objects
         .into_iter()
         .map(|object| {
-            let mut row = json!({"cells": (printer.cells)(object, now)});
+            let mut row = json!({"cells": printer.cells(object, now)});
             match include {
                 Include::Nothing => {}
                 Include::Metadata => row["object"] = metadata_only(object),
@@ -106,7 +141,7 @@ pub fn table<'a>(
         })
         .collect();
     let columns: Vec<Value> = if header {
-        printer.columns.iter().map(definition).collect()
+        printer.definitions()
     } else {
         Vec::new()
     };
@@ -147,7 +182,7 @@ mod tests {
         for resource in Resource::ALL {
             let object = json!({"metadata": {"name": "a"}});
             let table = table(
-                resource,
+                &printer(resource),
                 [&object],
                 Include::Nothing,
                 true,
@@ -164,8 +199,15 @@ mod tests {
     #[test]
     fn rows_carry_what_was_asked_for_and_later_events_no_header() {
         let object = json!({"metadata": {"name": "a"}, "spec": {"x": 1}});
-        let row =
-            |include, header| table(Resource::Pods, [&object], include, header, Timestamp::now());
+        let row = |include, header| {
+            table(
+                &printer(Resource::Pods),
+                [&object],
+                include,
+                header,
+                Timestamp::now(),
+            )
+        };
         assert!(
             row(Include::Nothing, true)["rows"][0]
                 .get("object")

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::status::FieldError;
+use super::one_of;
 use crate::lab::selector::LabelSelector;
 
 /// What of a stateful set may change once it exists.
@@ -163,13 +164,5 @@ fn not_negative(spec: &Value, fields: &[&str], errors: &mut Vec<FieldError>) {
                 "must be greater than or equal to 0",
             ));
         }
-    }
-}
-
-/// The field must have one of these values.
-fn one_of(object: &Value, field: &str, values: &[&str], path: &str, errors: &mut Vec<FieldError>) {
-    if !values.iter().any(|value| object[field] == *value) {
-        let path = format!("{path}.{field}");
-        errors.push(FieldError::unsupported(path, &object[field], values));
     }
 }
