@@ -3,6 +3,7 @@
 
 mod progress;
 mod rollout;
+mod scaling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,21 @@ use crate::lab::store::{Deletion, Key, Store, StoreError};
 const HASH: &str = "pod-template-hash";
 /// Annotation that counts a deployment's templates.
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Annotation of a set with the numbers that it had before.
+const HISTORY: &str = "deployment.kubernetes.io/revision-history";
+/// Annotation of a set with the size of its deployment when the set was sized.
+const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
+/// Annotation of a set with how many pods there might be at most then.
+const MOST: &str = "deployment.kubernetes.io/max-replicas";
+/// What a deployment's annotations are that are not its sets'.
+const OWN: [&str; 6] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deprecated.deployment.rollback.to",
+    REVISION,
+    HISTORY,
+    DESIRED,
+    MOST,
+];
 
 /// A deployment and its replica sets, at one look.
 struct Look<'a> {
@@ -52,11 +68,14 @@ pub fn reconcile(store: &Store, key: &Key, deployment: &Value) -> Option<Duratio
     look.old.extend(new);
     let ending = deployment["metadata"]["deletionTimestamp"].is_string();
     if !ending {
-        if deployment["spec"]["paused"] == true {
-            look.keep_size();
+        let paused = deployment["spec"]["paused"] == true;
+        if paused || look.is_scaling() {
+            look.follow_new_set();
+            look.resize();
         } else {
-            look.name_new_set();
             look.roll_out();
+        }
+        if paused || look.is_complete() {
             look.forget_oldest();
         }
     }
@@ -67,32 +86,50 @@ impl Look<'_> {
     /// Makes the replica set of the present template if there is none, and
     /// gives it the highest revision.
     fn name_new_set(&mut self) {
-        let highest = self.old.iter().map(|set| revision(set)).max().unwrap_or(0);
-        match &self.new {
-            None => self.new = self.create_set(highest + 1),
-            Some(set) if revision(set) <= highest => {
-                let key = Key::of(Resource::ReplicaSets, set);
-                let counted = self.store.update_with(&key, |set| {
-                    set["metadata"]["annotations"][REVISION] = json!((highest + 1).to_string());
-                    Ok::<(), StoreError>(())
-                });
-                self.new = counted.ok().or_else(|| self.new.take());
-            }
-            Some(_) => {}
+        if self.new.is_none() {
+            let highest = self.old.iter().map(|set| revision(set)).max().unwrap_or(0);
+            self.new = self.create_set(highest + 1);
         }
+        self.follow_new_set();
+    }
+
+    /// Gives the set of the present template the highest revision, and what it
+    /// takes over from its deployment.
+    fn follow_new_set(&mut self) {
         let Some(new) = &self.new else { return };
-        let number = json!(revision(new).to_string());
-        if self.deployment["metadata"]["annotations"][REVISION] != number {
-            // Gone in the meantime: its number is of no use.
-            let _ = self.store.update_with(self.key, |deployment| {
-                deployment["metadata"]["annotations"][REVISION] = number;
-                Ok::<(), StoreError>(())
-            });
-        }
+        let highest = self.old.iter().map(|set| revision(set)).max().unwrap_or(0);
+        let own = revision(new);
+        let number = if own > highest { own } else { highest + 1 };
+        let deployment = self.deployment;
+        let key = Key::of(Resource::ReplicaSets, new);
+        let followed = self.store.update_with(&key, |set| {
+            let annotations = &mut set["metadata"]["annotations"];
+            for (name, value) in inherited(deployment) {
+                annotations[name] = value.clone();
+            }
+            if number != own {
+                annotations[REVISION] = json!(number.to_string());
+                let before = annotations[HISTORY].as_str().unwrap_or_default();
+                let comma = if before.is_empty() { "" } else { "," };
+                annotations[HISTORY] = json!(format!("{before}{comma}{own}"));
+            }
+            let seconds = count(&deployment["spec"]["minReadySeconds"], 0);
+            if count(&set["spec"]["minReadySeconds"], 0) != seconds {
+                set["spec"]["minReadySeconds"] = json!(seconds);
+            }
+            Ok::<(), StoreError>(())
+        });
+        self.new = followed.ok().or_else(|| self.new.take());
+        // Gone in the meantime: its number is of no use.
+        let _ = self.store.update_with(self.key, |deployment| {
+            deployment["metadata"]["annotations"][REVISION] = json!(number.to_string());
+            progress::found(&mut deployment["status"], &key.name);
+            Ok::<(), StoreError>(())
+        });
     }
 
     fn create_set(&self, revision: u64) -> Option<Arc<Value>> {
-        let (metadata, spec) = (&self.deployment["metadata"], &self.deployment["spec"]);
+        let spec = &self.deployment["spec"];
         let collisions = count(&self.deployment["status"]["collisionCount"], 0);
         let hash = owned::short_hash(&spec["template"], collisions);
         let name = format!("{}-{hash}", self.key.name);
@@ -100,8 +137,10 @@ impl Look<'_> {
         template["metadata"]["labels"][HASH] = json!(hash);
         let mut selector = spec["selector"].clone();
         selector["matchLabels"][HASH] = json!(hash);
-        let mut annotations = metadata["annotations"].clone();
-        annotations[REVISION] = json!(revision.to_string());
+        let mut annotations = json!({REVISION: revision.to_string()});
+        for (name, value) in inherited(self.deployment) {
+            annotations[name] = value.clone();
+        }
         let set = json!({
             "metadata": {
                 "name": name,
@@ -118,7 +157,14 @@ impl Look<'_> {
             },
         });
         match self.store.create(Resource::ReplicaSets, set) {
-            Ok(set) => Some(set),
+            Ok(set) => {
+                // Gone in the meantime: nobody asks how it goes.
+                let _ = self.store.update_with(self.key, |deployment| {
+                    progress::created(&mut deployment["status"], &name);
+                    Ok::<(), StoreError>(())
+                });
+                Some(set)
+            }
             Err(_) => {
                 // The name belongs to a set of another template: another hash
                 // next time.
@@ -131,18 +177,20 @@ impl Look<'_> {
         }
     }
 
-    /// Sets the size of a replica set and says so.
+    /// Sets the size of a replica set, notes for which size of the deployment,
+    /// and says so.
     fn scale(&self, set: &Value, size: u64) {
         let before = count(&set["spec"]["replicas"], 0);
-        if before == size {
-            return;
-        }
         let key = Key::of(Resource::ReplicaSets, set);
+        let (wanted, most) = (self.wanted(), self.wanted() + self.surge());
         let scaled = self.store.update_with(&key, |set| {
             set["spec"]["replicas"] = json!(size);
+            let annotations = &mut set["metadata"]["annotations"];
+            annotations[DESIRED] = json!(wanted.to_string());
+            annotations[MOST] = json!(most.to_string());
             Ok::<(), StoreError>(())
         });
-        if scaled.is_ok() {
+        if scaled.is_ok() && before != size {
             let direction = if size > before { "up" } else { "down" };
             let name = &key.name;
             let message = format!("Scaled {direction} replica set {name} from {before} to {size}");
@@ -157,22 +205,6 @@ impl Look<'_> {
 
     fn sets(&self) -> impl Iterator<Item = &Arc<Value>> {
         self.old.iter().chain(&self.new)
-    }
-
-    /// A paused deployment keeps its templates but follows its size, in the
-    /// newest set that has pods.
-    fn keep_size(&self) {
-        let active = |set: &&Arc<Value>| count(&set["spec"]["replicas"], 0) > 0;
-        let total: u64 = self
-            .sets()
-            .map(|set| count(&set["spec"]["replicas"], 0))
-            .sum();
-        let newest = self.new.iter().find(active);
-        let newest = newest.or_else(|| self.old.iter().rev().find(active));
-        if let Some(set) = newest.or(self.new.as_ref()) {
-            let own = count(&set["spec"]["replicas"], 0);
-            self.scale(set, (self.wanted() + own).saturating_sub(total));
-        }
     }
 
     /// Deletes the empty sets beyond the history that is to be kept.
@@ -192,6 +224,25 @@ impl Look<'_> {
                 .delete(&Key::of(Resource::ReplicaSets, set), &Deletion::default());
         }
     }
+}
+
+/// What a set takes over of its deployment's annotations.
+fn inherited(deployment: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let annotations = deployment["metadata"]["annotations"].as_object();
+    annotations
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !OWN.contains(&name.as_str()))
+}
+
+/// A number in a set's annotations.
+fn annotated(set: &Value, name: &str) -> Option<u64> {
+    set["metadata"]["annotations"][name].as_str()?.parse().ok()
+}
+
+/// How many pods a set is to have.
+fn size(set: &Value) -> u64 {
+    count(&set["spec"]["replicas"], 0)
 }
 
 fn without_hash(template: &Value) -> Value {

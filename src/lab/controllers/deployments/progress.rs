@@ -37,6 +37,7 @@ impl Look<'_> {
             available: sum("availableReplicas"),
         };
         let mut wait = None;
+        let paused = self.deployment["spec"]["paused"] == true;
         // Gone in the meantime: nobody asks for its status.
         let _ = self.store.update_with(self.key, |deployment| {
             let old = deployment["status"].take();
@@ -60,12 +61,16 @@ impl Look<'_> {
                 }
             }
             let availability = self.availability(totals, wanted);
-            let (progress, left) = self.progress(&old, totals, wanted);
-            wait = left;
-            status["conditions"] = json!([
-                merged(&old, availability, false),
-                merged(&old, progress.0, progress.1),
-            ]);
+            let progress = if paused || self.deadline().is_none() {
+                self.paused(&old, paused).map(|it| (it, false))
+            } else {
+                let (progress, left) = self.progress(&old, totals, wanted);
+                wait = left;
+                Some(progress)
+            };
+            let mut conditions = vec![merged(&old, availability, false)];
+            conditions.extend(progress.map(|(progress, moved)| merged(&old, progress, moved)));
+            status["conditions"] = json!(conditions);
             deployment["status"] = status;
             Ok::<(), StoreError>(())
         });
@@ -78,12 +83,44 @@ impl Look<'_> {
         self.store.get(&key).unwrap_or_default()
     }
 
-    fn availability(&self, totals: Totals, wanted: u64) -> Value {
-        let rolling = &self.deployment["spec"]["strategy"]["rollingUpdate"];
-        let spare = match self.deployment["spec"]["strategy"]["type"].as_str() {
-            Some("Recreate") => 0,
-            _ => super::rollout::share(&rolling["maxUnavailable"], wanted, false),
+    /// Whether all pods there are are of the present template and serve.
+    pub(super) fn is_complete(&self) -> bool {
+        let sum = |field: &str| -> u64 {
+            let counts = self.sets().map(|set| count(&set["status"][field], 0));
+            counts.sum()
         };
+        let new = self.new.as_ref();
+        let updated = new.map_or(0, |set| count(&set["status"]["replicas"], 0));
+        [updated, sum("replicas"), sum("availableReplicas")]
+            .into_iter()
+            .all(|number| number == self.wanted())
+    }
+
+    /// How long nothing may move, in seconds; none for ever.
+    fn deadline(&self) -> Option<u64> {
+        let seconds = count(&self.deployment["spec"]["progressDeadlineSeconds"], 600);
+        (seconds < i32::MAX as u64).then_some(seconds)
+    }
+
+    /// The `Progressing` condition of a deployment that is paused, or that has
+    /// all the time there is.
+    fn paused(&self, old: &Value, paused: bool) -> Option<Value> {
+        let known = find(old, "Progressing");
+        self.deadline()?;
+        let stuck = known.is_some_and(|it| it["reason"] == "ProgressDeadlineExceeded");
+        if stuck || !paused {
+            return known.cloned();
+        }
+        Some(condition(
+            "Progressing",
+            "Unknown",
+            "DeploymentPaused",
+            "Deployment is paused",
+        ))
+    }
+
+    fn availability(&self, totals: Totals, wanted: u64) -> Value {
+        let spare = self.may_be_missing();
         if totals.available >= wanted.saturating_sub(spare) {
             condition(
                 "Available",
@@ -129,15 +166,22 @@ impl Look<'_> {
         let moved = totals.updated > before.updated
             || totals.ready > before.ready
             || totals.available > before.available
-            || totals.replicas - totals.updated < before.replicas.saturating_sub(before.updated)
-            || old["observedGeneration"] != self.deployment["metadata"]["generation"];
+            || totals.replicas.saturating_sub(totals.updated)
+                < before.replicas.saturating_sub(before.updated);
         let known = find(old, "Progressing");
-        let complete_before = known.is_some_and(|it| it["reason"] == "NewReplicaSetAvailable");
+        let reason = known.and_then(|it| it["reason"].as_str());
         // Pods that fail after a rollout was complete are no rollout.
-        if complete_before && !moved {
+        let complete_before = reason == Some("NewReplicaSetAvailable");
+        if complete_before && (!moved || totals.updated == totals.replicas) {
             return ((known.cloned().unwrap_or_default(), false), None);
         }
-        let deadline = count(&self.deployment["spec"]["progressDeadlineSeconds"], 600);
+        if reason == Some("DeploymentPaused") {
+            let message = "Deployment is resumed";
+            let resumed = condition("Progressing", "Unknown", "DeploymentResumed", message);
+            let wait = self.deadline().map(Duration::from_secs);
+            return ((resumed, true), wait);
+        }
+        let deadline = self.deadline().unwrap_or(u64::from(u32::MAX));
         let since = known
             .and_then(|it| it["lastUpdateTime"].as_str()?.parse::<Timestamp>().ok())
             .unwrap_or_else(Timestamp::now);
@@ -148,15 +192,46 @@ impl Look<'_> {
             let stuck = condition("Progressing", "False", "ProgressDeadlineExceeded", &message);
             return ((stuck, false), None);
         }
+        if let (Some(known), false) = (known, moved) {
+            let wait = Duration::try_from(left).unwrap_or_default();
+            return ((known.clone(), false), Some(wait));
+        }
         let message = format!("ReplicaSet \"{name}\" is progressing.");
         let going = condition("Progressing", "True", "ReplicaSetUpdated", &message);
-        let wait = if moved {
-            Duration::from_secs(deadline)
-        } else {
-            Duration::try_from(left).unwrap_or_default()
-        };
-        ((going, moved), Some(wait))
+        ((going, true), Some(Duration::from_secs(deadline)))
     }
+}
+
+/// Notes in a deployment's status that a set was made for it.
+pub(super) fn created(status: &mut Value, set: &str) {
+    let message = format!("Created new replica set \"{set}\"");
+    put(
+        status,
+        condition("Progressing", "True", "NewReplicaSetCreated", &message),
+    );
+}
+
+/// Notes in a deployment's status that its set was there already, if nothing is
+/// said of its rollout yet.
+pub(super) fn found(status: &mut Value, set: &str) {
+    if find(status, "Progressing").is_none() {
+        let message = format!("Found new replica set \"{set}\"");
+        put(
+            status,
+            condition("Progressing", "True", "FoundNewReplicaSet", &message),
+        );
+    }
+}
+
+fn put(status: &mut Value, condition: Value) {
+    let new = merged(status, condition, true);
+    let mut all = match status["conditions"].take() {
+        Value::Array(all) => all,
+        _ => Vec::new(),
+    };
+    all.retain(|it| it["type"] != new["type"]);
+    all.push(new);
+    status["conditions"] = Value::Array(all);
 }
 
 fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {

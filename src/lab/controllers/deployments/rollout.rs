@@ -1,28 +1,36 @@
 //! From one template to the next: all at once after the old ones are gone
 //! (`Recreate`), or a few at a time (`RollingUpdate`).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use super::Look;
+use super::{Look, size};
 use crate::lab::controllers::owned::{self, count};
 use crate::lab::kinds::Resource;
 
 impl Look<'_> {
     /// The next step of the strategy.
-    pub(super) fn roll_out(&self) {
-        let Some(new) = &self.new else { return };
-        if self.deployment["spec"]["strategy"]["type"] == "Recreate" {
-            self.recreate(new);
+    pub(super) fn roll_out(&mut self) {
+        if self.is_rolling() {
+            self.name_new_set();
+            if let Some(new) = &self.new {
+                self.roll(new);
+            }
         } else {
-            self.roll(new);
+            self.recreate();
         }
     }
 
-    fn recreate(&self, new: &Value) {
+    fn recreate(&mut self) {
         for set in &self.old {
             self.scale(set, 0);
         }
-        if !self.old_pods_remain() {
+        if self.old_pods_remain() {
+            return;
+        }
+        self.name_new_set();
+        if let Some(new) = &self.new {
             self.scale(new, self.wanted());
         }
     }
@@ -42,34 +50,66 @@ impl Look<'_> {
     }
 
     fn roll(&self, new: &Value) {
-        let wanted = self.wanted();
-        let rolling = &self.deployment["spec"]["strategy"]["rollingUpdate"];
-        let surge = share(&rolling["maxSurge"], wanted, true);
-        let mut unavailable = share(&rolling["maxUnavailable"], wanted, false);
-        if surge == 0 && unavailable == 0 {
-            // Otherwise nothing could ever move.
-            unavailable = 1;
-        }
-        let size = |set: &Value| count(&set["spec"]["replicas"], 0);
+        let (wanted, own) = (self.wanted(), size(new));
         let total: u64 = self.sets().map(|set| size(set)).sum();
-        let own = size(new);
-        let room = (wanted + surge).saturating_sub(total);
+        let room = (wanted + self.surge()).saturating_sub(total);
         let next = if own > wanted {
             wanted
         } else {
             own + room.min(wanted - own)
         };
-        self.scale(new, next);
+        if next != own {
+            self.scale(new, next);
+            return;
+        }
+        self.shrink_old(new, total);
+    }
 
+    /// Gives up old pods: first those that do not serve, then as many others as
+    /// may be missing.
+    fn shrink_old(&self, new: &Value, total: u64) {
+        let wanted = self.wanted();
+        let minimum = wanted.saturating_sub(self.may_be_missing());
         let available = |set: &Value| count(&set["status"]["availableReplicas"], 0).min(size(set));
-        let serving: u64 = self.sets().map(|set| available(set)).sum();
-        // What does not serve is given up first, and freely.
-        let mut spare = serving.saturating_sub(wanted.saturating_sub(unavailable));
-        for set in &self.old {
-            let useful = available(set);
-            let given = useful.min(spare);
+        // What the new set does not serve yet must not be missing from the old.
+        let starting = size(new) - available(new);
+        let mut spare = total.saturating_sub(minimum + starting);
+        if spare == 0 {
+            return;
+        }
+        let mut sets: Vec<(&Arc<Value>, u64)> =
+            self.old.iter().map(|set| (set, size(set))).collect();
+        sets.sort_by_key(|(set, _)| owned::created(set));
+        for (set, left) in &mut sets {
+            let given = (*left - available(set)).min(spare);
+            *left -= given;
             spare -= given;
-            self.scale(set, useful - given);
+        }
+        let serving: u64 = self.sets().map(|set| available(set)).sum();
+        let mut spare = serving.saturating_sub(minimum);
+        for (_, left) in &mut sets {
+            let given = (*left).min(spare);
+            *left -= given;
+            spare -= given;
+        }
+        for (set, left) in sets {
+            if left != size(set) {
+                self.scale(set, left);
+            }
+        }
+    }
+
+    /// How many pods fewer than asked for may serve.
+    pub(super) fn may_be_missing(&self) -> u64 {
+        if !self.is_rolling() {
+            return 0;
+        }
+        let rolling = &self.deployment["spec"]["strategy"]["rollingUpdate"];
+        let wanted = self.wanted();
+        match share(&rolling["maxUnavailable"], wanted, false) {
+            // Otherwise nothing could ever move.
+            0 if self.surge() == 0 => 1.min(wanted),
+            missing => missing.min(wanted),
         }
     }
 }
