@@ -279,7 +279,11 @@ kinds! {
         ..workload(namespaced::<ReplicaSet>("replicaset", &["rs"]))
     };
     /// `apps/v1 StatefulSet`
-    StatefulSets = workload(namespaced::<StatefulSet>("statefulset", &["sts"]));
+    StatefulSets = Kind {
+        // Which revision a held-back update came from is said nowhere else.
+        kept: Kept::Whole,
+        ..workload(namespaced::<StatefulSet>("statefulset", &["sts"]))
+    };
     /// `batch/v1 Job`
     Jobs = Kind {
         names: in_all(namespaced::<Job>("job", &[])),

@@ -77,6 +77,9 @@ impl Recorder {
             Some(namespace) => namespace.to_owned(),
             None => "default".to_owned(),
         };
+        if !self.is_home(&namespace) {
+            return;
+        }
         let known = self
             .store
             .list(Resource::Events, Some(&namespace))
@@ -129,6 +132,15 @@ impl Recorder {
         self.forget_oldest();
     }
 
+    /// Whether a namespace takes new objects. One that ends would never be empty
+    /// if what ends in it were still told.
+    fn is_home(&self, namespace: &str) -> bool {
+        let found = self
+            .store
+            .get(&Key::new(Resource::Namespaces, "", namespace));
+        found.is_some_and(|it| !it["metadata"]["deletionTimestamp"].is_string())
+    }
+
     /// Keeps the events bounded, however much happens within an hour.
     fn forget_oldest(&self) {
         let mut events = self.store.list(Resource::Events, None).items;
@@ -165,9 +177,16 @@ fn reference(about: &Value, part: &str) -> Value {
 mod tests {
     use super::*;
 
+    fn world() -> Store {
+        let store = Store::new(0);
+        let namespace = json!({"metadata": {"name": "default"}});
+        store.create(Resource::Namespaces, namespace).unwrap();
+        store
+    }
+
     #[test]
     fn the_same_thing_again_is_one_event_with_a_count() {
-        let store = Store::new(0);
+        let store = world();
         let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {
             "name": "p", "namespace": "default", "uid": "u"}});
         let recorder = Recorder::new(store.clone(), "kubelet", Some("n".to_owned()));
@@ -188,8 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_told_in_a_namespace_that_ends() {
+        let store = world();
+        let home = Key::new(Resource::Namespaces, "", "default");
+        let recorder = Recorder::new(store.clone(), "kubelet", None);
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "default"}});
+        store
+            .delete(&home, &crate::lab::store::Deletion::default())
+            .unwrap();
+        recorder.normal(&pod, "Killing", "Stopping container c");
+        assert!(store.list(Resource::Events, None).items.is_empty());
+    }
+
+    #[test]
     fn events_are_bounded() {
-        let store = Store::new(0);
+        let store = world();
         let recorder = Recorder::new(store.clone(), "kubelet", None);
         let pod = json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "default"}});
         for index in 0..MOST + 20 {
