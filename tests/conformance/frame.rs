@@ -100,7 +100,10 @@ impl Case {
         let kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).unwrap();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let client = Client::try_from(config.unwrap()).unwrap();
+        let mut config = config.unwrap();
+        // "Too many requests" is an answer here, not to be asked for again.
+        config.default_retry = false;
+        let client = Client::try_from(config).unwrap();
         let namespace = format!("{name}-{:06x}", fastrand::u32(..1 << 24));
         let object =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});

@@ -19,6 +19,8 @@ mod support;
 mod customs;
 mod frame;
 mod kubectl;
+mod lifecycle;
 mod objects;
 mod services;
 mod validation;
+mod workloads;
