@@ -229,7 +229,14 @@ kinds! {
     /// `rbac.authorization.k8s.io/v1 RoleBinding`
     RoleBindings = namespaced::<RoleBinding>("rolebinding", &[]);
     /// `v1 ServiceAccount`
-    ServiceAccounts = namespaced::<ServiceAccount>("serviceaccount", &["sa"]);
+    ServiceAccounts = Kind {
+        parts: &[Subresource {
+            name: "token",
+            kind: ("authentication.k8s.io", "v1", "TokenRequest"),
+            verbs: &["create"],
+        }],
+        ..namespaced::<ServiceAccount>("serviceaccount", &["sa"])
+    };
     /// `v1 ConfigMap`
     ConfigMaps = namespaced::<ConfigMap>("configmap", &["cm"]);
     /// `v1 Secret`

@@ -16,10 +16,12 @@
 //!   has replicas with scale; custom resources by definition; deletion of whole
 //!   collections; list in pages, watch with bookmarks, streaming lists and *410*;
 //!   label and field selectors; JSON, merge and strategic merge patches;
-//!   server-side apply; dry runs; field
-//!   validation; tables; discovery; access reviews;
+//!   server-side apply; dry runs; field validation; tables; discovery; bounds on
+//!   what one user may ask at once (*429*);
 //! - [`managed`]: who manages which field, conflicts, taking over and letting go;
 //! - [`schema`]: Kubernetes' own schemas, for merging and for `kubectl explain`;
+//! - [`access`]: three users (a context each), roles and bindings, service
+//!   accounts' tokens, impersonation, access reviews;
 //! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
 //!   sets, stateful sets, jobs, endpoint slices, disruption budgets, volumes
 //!   (bound by hand, or made by the storage classes that AKS has), the
@@ -56,8 +58,12 @@
 //!   effect: a pod goes to the node with the fewest;
 //! - IPv6, and a way from a pod to this machine or the world, where pods have
 //!   networks of their own;
-//! - any user but the one token's.
+//! - anonymous requests, client certificates, token reviews, tokens bound to
+//!   objects or for other audiences; giving rights takes the verb `escalate` or
+//!   `bind`, as the lab does not compare what is given with what the giver has;
+//!   aggregated cluster roles are put together when asked, not in the store.
 
+pub mod access;
 pub mod admission;
 pub mod api;
 pub mod controllers;

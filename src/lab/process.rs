@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::access::{self, Users};
 use super::api::{self, Identity, IdentityError, Server, ServerError};
 use super::controllers::{self, Surroundings};
 use super::kubelet::{BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
@@ -79,6 +78,7 @@ pub enum LabError {
 /// See [`LabError`]; what was begun is undone.
 pub async fn run(options: Options, ready: impl FnOnce(&Value)) -> Result<(), LabError> {
     let stopped = stop_signal()?;
+    raise_file_limit();
     let state = State::take(options.state.clone(), options.kubeconfig.clone())?;
     let run = std::env::var(RUN_ENV).ok().filter(|it| !it.is_empty());
     let run = run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
@@ -99,6 +99,7 @@ async fn serve(
 ) -> Result<(), LabError> {
     let (store, known) = state.restore()?;
     workload::create_namespaces(&store);
+    access::create_roles(&store);
     controllers::volumes::create_classes(&store);
     if !options.empty && !known {
         workload::deploy(&store, &options.client_arguments)?;
@@ -107,7 +108,7 @@ async fn serve(
         scenario.deploy(&store)?;
     }
     let identity = Identity::generate()?;
-    let token = token()?;
+    let users = users()?;
     let executable =
         std::env::current_exe().map_err(|error| LabError::System(error.to_string()))?;
     let config = Config {
@@ -125,7 +126,7 @@ async fn serve(
         eprintln!("aks-tui lab: no namespaces here ({reason}); pods are process groups");
     }
     let stop = CancellationToken::new();
-    let begun = begin(state, options, &identity, &token, &store, &kubelet).await;
+    let begun = begin(state, options, &identity, &users, &store, &kubelet).await;
     let server = match begun {
         Ok(server) => server,
         Err(error) => {
@@ -180,35 +181,40 @@ async fn begin(
     state: &State,
     options: &Options,
     identity: &Identity,
-    token: &str,
+    users: &Users,
     store: &super::store::Store,
     kubelet: &Arc<Kubelet>,
 ) -> Result<Server, LabError> {
     let node = Arc::clone(kubelet);
-    let server = Server::start(
-        options.port,
-        identity,
-        token.to_owned(),
-        store.clone(),
-        node,
-    )
-    .await?;
+    let server = Server::start(options.port, identity, users.clone(), store.clone(), node).await?;
     let address = format!("https://{}", server.address());
-    if let Err(error) = state.write_kubeconfig(&address, &identity.authority, token) {
+    if let Err(error) = state.write_kubeconfig(&address, &identity.authority, users) {
         server.stop().await;
         return Err(error.into());
     }
     Ok(server)
 }
 
-/// A token that nobody can guess.
-fn token() -> Result<String, LabError> {
-    let mut bytes = [0_u8; 32];
-    rustls::crypto::ring::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| LabError::System("the system gives no random numbers".to_owned()))?;
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+/// Allows as many open files as this process may allow itself: the usual limit
+/// is below the number of connections that are served. Where it cannot be
+/// raised, connections wait.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+/// The lab's users with a token each.
+fn users() -> Result<Users, LabError> {
+    let token = || {
+        let none = || LabError::System("the system gives no random numbers".to_owned());
+        access::fresh_token().ok_or_else(none)
+    };
+    Ok(Users::new(token()?, token()?, token()?))
 }
 
 /// Completes when somebody asks the process to end. Listening begins at once,

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::access::Users;
 use super::kinds::{Kept, Resource};
 use super::store::{Store, StoreError, WatchEvent};
 
@@ -267,8 +268,8 @@ impl State {
         }
     }
 
-    /// Writes the kubeconfig: who can read it can do anything in the lab, so
-    /// only its owner can.
+    /// Writes the kubeconfig, with a context for each user; the current one may
+    /// do anything. Who can read it can do anything too, so only its owner can.
     ///
     /// # Errors
     /// [`StateError::Kubeconfig`], and [`StateError::Foreign`] for a file that
@@ -277,7 +278,7 @@ impl State {
         &self,
         server: &str,
         authority: &str,
-        token: &str,
+        users: &Users,
     ) -> Result<(), StateError> {
         let path = &self.kubeconfig;
         let failed = |source| StateError::Kubeconfig {
@@ -291,6 +292,12 @@ impl State {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
+        let tokens = |entry: fn(&str, &str) -> Value| -> Vec<Value> {
+            users
+                .tokens()
+                .map(|(name, token)| entry(name, token))
+                .collect()
+        };
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -298,10 +305,10 @@ impl State {
                 "server": server,
                 "certificate-authority-data": BASE64_STANDARD.encode(authority),
             }}],
-            "users": [{"name": CONTEXT, "user": {"token": token}}],
-            "contexts": [{"name": CONTEXT, "context": {
-                "cluster": CONTEXT, "user": CONTEXT, "namespace": "default",
-            }}],
+            "users": tokens(|name, token| json!({"name": name, "user": {"token": token}})),
+            "contexts": tokens(|name, _| json!({"name": name, "context": {
+                "cluster": CONTEXT, "user": name, "namespace": "default",
+            }})),
             "current-context": CONTEXT,
         });
         let yaml =

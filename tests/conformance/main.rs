@@ -16,6 +16,7 @@
 #[path = "../support/lab.rs"]
 mod support;
 
+mod access;
 mod customs;
 mod frame;
 mod kubectl;

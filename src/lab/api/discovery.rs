@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::path::Review;
 use crate::lab::kinds::Resource;
-use crate::lab::store::Store;
 
 /// The format name under which clients ask for everything in one document.
 pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -183,7 +182,7 @@ pub fn resource_list(kinds: &[Resource], group: &str, version: &str) -> Option<V
         resources.push(json!({
             "name": plural,
             "singularName": kind.to_lowercase(),
-            "namespaced": false,
+            "namespaced": review.namespaced(),
             "kind": kind,
             "verbs": ["create"],
         }));
@@ -269,28 +268,12 @@ fn aggregated_version(kinds: &[Resource], group: &str, version: &str) -> Vec<Val
         resources.push(json!({
             "resource": plural,
             "responseKind": kind((group, "v1", name)),
-            "scope": "Cluster",
+            "scope": if review.namespaced() { "Namespaced" } else { "Cluster" },
             "singularResource": name.to_lowercase(),
             "verbs": ["create"],
         }));
     }
     resources
-}
-
-/// Whether the lab serves a verb on a kind, or on one of its subresources.
-pub fn serves(store: &Store, group: &str, plural: &str, subresource: &str, verb: &str) -> bool {
-    let Some(resource) = store.find_kind(group, plural) else {
-        let review = Review::ALL
-            .into_iter()
-            .find(|review| review.names().0 == group && review.names().1 == plural);
-        return review.is_some() && subresource.is_empty() && verb == "create";
-    };
-    if subresource.is_empty() {
-        return verbs(resource).contains(&verb);
-    }
-    subresources(resource)
-        .iter()
-        .any(|part| part.name == subresource && part.verbs.contains(&verb))
 }
 
 fn in_version(kinds: &[Resource], group: &str, version: &str) -> impl Iterator<Item = Resource> {
@@ -347,22 +330,6 @@ mod tests {
 
     #[test]
     fn only_what_is_served_is_promised() {
-        let store = Store::new(0);
-        let serves = |group: &str, plural: &str, part: &str, verb: &str| {
-            serves(&store, group, plural, part, verb)
-        };
-        assert!(serves("", "pods", "", "delete"));
-        assert!(serves("", "pods", "exec", "create"));
-        assert!(serves("apps", "deployments", "scale", "patch"));
-        assert!(serves(
-            "authorization.k8s.io",
-            "selfsubjectaccessreviews",
-            "",
-            "create"
-        ));
-        assert!(!serves("", "pods", "portforward", "create"));
-        assert!(!serves("apps", "daemonsets", "", "list"));
-        assert!(!serves("", "namespaces", "", "deletecollection"));
         assert!(resource_list(&Resource::ALL, "apps", "v1beta1").is_none());
         assert!(resource_list(&Resource::ALL, "autoscaling", "v1").is_none());
     }

@@ -51,10 +51,14 @@ pub enum Target {
 }
 
 /// The questions that are answered but never stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Review {
     /// May I do this?
     Access,
+    /// May somebody else?
+    Subject,
+    /// May somebody else in this namespace?
+    LocalSubject(String),
     /// What may I do?
     Rules,
     /// Who am I?
@@ -63,11 +67,32 @@ pub enum Review {
 
 impl Review {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Access, Self::Rules, Self::Myself];
+    pub const ALL: [Self; 5] = [
+        Self::LocalSubject(String::new()),
+        Self::Access,
+        Self::Rules,
+        Self::Subject,
+        Self::Myself,
+    ];
+
+    /// Whether it is asked in a namespace.
+    pub const fn namespaced(&self) -> bool {
+        matches!(self, Self::LocalSubject(_))
+    }
 
     /// API group, plural name and kind.
-    pub const fn names(self) -> (&'static str, &'static str, &'static str) {
+    pub const fn names(&self) -> (&'static str, &'static str, &'static str) {
         match self {
+            Self::Subject => (
+                "authorization.k8s.io",
+                "subjectaccessreviews",
+                "SubjectAccessReview",
+            ),
+            Self::LocalSubject(_) => (
+                "authorization.k8s.io",
+                "localsubjectaccessreviews",
+                "LocalSubjectAccessReview",
+            ),
             Self::Access => (
                 "authorization.k8s.io",
                 "selfsubjectaccessreviews",
@@ -89,12 +114,7 @@ impl Review {
 
 /// Reads a path; none when nothing is served there.
 pub fn parse(store: &Store, path: &str) -> Option<Target> {
-    let decoded: Option<Vec<String>> = path
-        .trim_matches('/')
-        .split('/')
-        .map(percent_decode)
-        .collect();
-    let decoded = decoded?;
+    let decoded = segments(path)?;
     let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
     match segments.as_slice() {
         ["healthz" | "livez" | "readyz", ..] => Some(Target::Health),
@@ -117,11 +137,7 @@ fn in_group(store: &Store, group: &str, version: &str, rest: &[&str]) -> Option<
             version: version.to_owned(),
         });
     }
-    if let [plural] = rest
-        && let Some(review) = Review::ALL
-            .into_iter()
-            .find(|review| review.names().0 == group && review.names().1 == *plural)
-    {
+    if let Some(review) = review(group, rest) {
         return (version == "v1").then_some(Target::Review(review));
     }
     let (namespace, rest) = match rest {
@@ -156,8 +172,34 @@ fn in_group(store: &Store, group: &str, version: &str, rest: &[&str]) -> Option<
     }
 }
 
+/// The review that a path in a group is about.
+fn review(group: &str, rest: &[&str]) -> Option<Review> {
+    let (namespace, plural) = match rest {
+        [plural] => (None, plural),
+        ["namespaces", namespace, plural] => (Some(*namespace), plural),
+        _ => return None,
+    };
+    let named = |it: &Review| it.names().0 == group && it.names().1 == *plural;
+    let review = Review::ALL.into_iter().find(named)?;
+    match (review, namespace) {
+        (Review::LocalSubject(_), Some(namespace)) => {
+            Some(Review::LocalSubject(namespace.to_owned()))
+        }
+        (Review::LocalSubject(_), None) | (_, Some(_)) => None,
+        (review, None) => Some(review),
+    }
+}
+
+/// The parts of a path, decoded; none when one of them cannot be.
+pub fn segments(path: &str) -> Option<Vec<String>> {
+    path.trim_matches('/')
+        .split('/')
+        .map(percent_decode)
+        .collect()
+}
+
 /// Decodes `%41`; none when it is no UTF-8 or hides a slash.
-fn percent_decode(segment: &str) -> Option<String> {
+pub fn percent_decode(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use serde_json::Value;
 
-use super::protobuf;
 use super::status::ApiError;
+use super::{protobuf, yaml};
 use crate::lab::kinds::Resource;
 use crate::lab::selector::{FieldSelector, LabelSelector};
 
@@ -230,9 +230,7 @@ pub fn parse_object(content_type: &str, body: &[u8]) -> Result<Option<Value>, Ap
         "" | "application/json" => {
             serde_json::from_slice(body).map_err(|error| broken(error.to_string()))?
         }
-        "application/yaml" => {
-            serde_yaml::from_slice(body).map_err(|error| broken(error.to_string()))?
-        }
+        "application/yaml" => yaml::read(body, BODY_LIMIT).map_err(broken)?,
         protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(|why| {
             let mut error = unsupported_media_type();
             error.message = format!("{} ({why})", error.message);
@@ -252,8 +250,8 @@ pub fn parse_object(content_type: &str, body: &[u8]) -> Result<Option<Value>, Ap
 /// # Errors
 /// *400*.
 pub fn parse_applied(body: &[u8]) -> Result<Value, ApiError> {
-    let value: Value = serde_yaml::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
+    let value = yaml::read(body, BODY_LIMIT)
+        .map_err(|why| ApiError::bad_request(format!("error decoding YAML: {why}")))?;
     if value.is_object() && value.get("metadata").is_none_or(Value::is_object) {
         Ok(value)
     } else {

@@ -1,13 +1,15 @@
 //! Answers as HTTP responses.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, SizeHint};
 use serde_json::Value;
 
 use super::status::ApiError;
@@ -24,6 +26,11 @@ pub fn json(code: StatusCode, value: &Value) -> Response<Body> {
 /// A refusal.
 pub fn error(error: &ApiError) -> Response<Body> {
     let mut response = json(error.code, &error.status());
+    let seconds = error.details.as_ref().map(|it| &it["retryAfterSeconds"]);
+    if let Some(seconds) = seconds.and_then(Value::as_u64) {
+        let seconds = HeaderValue::from(seconds);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
     if error.code == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer realm=\"aks-tui lab\"");
         response
@@ -46,6 +53,36 @@ pub fn stream(
 ) -> Response<Body> {
     let body = StreamBody::new(chunks.map(|chunk| chunk.map(Frame::data))).boxed_unsync();
     with_type(StatusCode::OK, media_type, body)
+}
+
+/// The same response, with something that is held until it is sent or given up.
+pub fn holding<T: Send + Unpin + 'static>(response: Response<Body>, held: T) -> Response<Body> {
+    response.map(|body| Holding { body, _held: held }.boxed_unsync())
+}
+
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> hyper::body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// An empty body.

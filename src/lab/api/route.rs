@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connections::Line;
 use super::exec::{self, Upgrade};
+use super::limits::{Flow, Limits};
 use super::patch::Patch;
 use super::path::{self, Target};
 use super::present::{ListMeta, Presenter};
@@ -16,7 +18,10 @@ use super::request::{self, Filter, Query};
 use super::respond::{self, Body};
 use super::status::{ApiError, FieldError};
 use super::write::{self, Options, Part, Written};
-use super::{access, delete, discovery, evict, logs, openapi, reach, read, scale, watch};
+use super::{
+    authorize, delete, discovery, evict, logs, openapi, reach, read, reviews, scale, watch,
+};
+use crate::lab::access::{User, Users};
 use crate::lab::kinds::Resource;
 use crate::lab::node::{ExecRequest, Node};
 use crate::lab::schema::Place;
@@ -31,8 +36,10 @@ pub struct Api {
     pub store: Store,
     /// The node's streams.
     pub node: Arc<dyn Node>,
-    /// The bearer token.
-    pub token: String,
+    /// Who may come in.
+    pub users: Users,
+    /// How much each of them may ask at once.
+    pub limits: Limits,
     /// Where the server listens.
     pub address: String,
     /// Ends what would go on.
@@ -48,14 +55,37 @@ struct Call {
     method: Method,
     query: Query,
     head: http::request::Parts,
+    user: User,
 }
 
 impl Api {
-    /// Answers a request that carried the token.
+    /// Answers a request.
     ///
     /// # Errors
     /// The refusal to send.
-    pub async fn route(&self, mut request: Request<Incoming>) -> Answer {
+    pub async fn route(&self, request: Request<Incoming>, line: &Line) -> Answer {
+        let sender = authorize::sender(request.headers(), &self.users, &self.store)?;
+        line.known();
+        let flow = self.limits.flow(&sender.name);
+        let _turn = flow.enter().await?;
+        let user = authorize::speaks_for(request.headers(), sender, &self.store)?;
+        authorize::check(&request, &user, &self.store)?;
+        // What goes on counts apart: it would fill the turns of what does not.
+        let query = Query::parse(request.uri().query());
+        let upgrade = request.headers().contains_key(header::UPGRADE);
+        if !upgrade && !query.flag("watch")? && !query.flag("follow")? {
+            return self.serve(request, user, &flow).await;
+        }
+        let place = flow.stream()?;
+        let response = self.serve(request, user, &flow).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            line.keep(Box::new(place));
+            return Ok(response);
+        }
+        Ok(respond::holding(response, place))
+    }
+
+    async fn serve(&self, mut request: Request<Incoming>, user: User, flow: &Flow) -> Answer {
         let target =
             path::parse(&self.store, request.uri().path()).ok_or_else(ApiError::no_such_path)?;
         let query = Query::parse(request.uri().query());
@@ -71,11 +101,17 @@ impl Api {
             return self.exec(&key, &query, &mut request);
         }
         let (head, body) = request.into_parts();
+        let length = body
+            .size_hint()
+            .upper()
+            .unwrap_or(request::BODY_LIMIT as u64);
+        let _room = flow.body(length).await?;
         let body = request::read_body(body).await?;
         let call = Call {
             method: head.method.clone(),
             query,
             head,
+            user,
         };
         match target {
             Target::Collection {
@@ -97,7 +133,7 @@ impl Api {
                     return Err(ApiError::method_not_allowed());
                 }
                 let question = request::parse_object(call.content_type(), &body)?;
-                let answer = access::review(&self.store, review, question);
+                let answer = reviews::review(&self.store, &call.user, &review, question)?;
                 Ok(respond::json(StatusCode::CREATED, &answer))
             }
             document => self.document(&document, &call),
@@ -219,6 +255,11 @@ impl Api {
                     "status": "Success", "code": 201,
                 });
                 Ok(respond::json(StatusCode::CREATED, &done))
+            }
+            Some("token") if call.method == Method::POST => {
+                let question = request::parse_object(call.content_type(), body)?;
+                let answer = reviews::token(&self.store, &self.users, key, question)?;
+                Ok(respond::json(StatusCode::CREATED, &answer))
             }
             Some(_) => Err(ApiError::method_not_allowed()),
         }

@@ -5,26 +5,31 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connections::{Connections, Line};
+use super::limits::Limits;
 use super::respond::{self, Body};
 use super::route::Api;
-use super::status::ApiError;
 use super::tls::Identity;
 use super::transport::WriteDeadline;
+use crate::lab::access::Users;
 use crate::lab::node::Node;
 use crate::lab::store::Store;
 
-/// More connections than this wait for others to end.
-const CONNECTIONS: usize = 1024;
+/// More connections than this make one that is idle go, or wait.
+const CONNECTIONS: usize = 2048;
+/// How long a connection that makes room may take to end what it is sending.
+const LEAVING: Duration = Duration::from_secs(1);
+/// The longest head of a request: a command to be executed is part of it.
+const HEAD: usize = 256 * 1024;
 /// How long a client may take to agree on encryption.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection may stay without a whole request head. Longer than
@@ -61,7 +66,7 @@ impl Server {
     pub async fn start(
         port: u16,
         identity: &Identity,
-        token: String,
+        users: Users,
         store: Store,
         node: Arc<dyn Node>,
     ) -> Result<Self, ServerError> {
@@ -75,7 +80,8 @@ impl Server {
         let api = Arc::new(Api {
             store,
             node,
-            token,
+            users,
+            limits: Limits::default(),
             address: address.to_string(),
             stop: stop.clone(),
             tasks: tasks.clone(),
@@ -110,22 +116,19 @@ async fn accept(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Connections::new(CONNECTIONS);
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
         match accepted {
             Ok((socket, _)) => {
-                let connection = connection(socket, acceptor.clone(), Arc::clone(&api));
-                tasks.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                let line = tokio::select! {
+                    line = connections.enter() => line,
+                    () = stop.cancelled() => return,
+                };
+                tasks.spawn(connection(socket, line, acceptor.clone(), Arc::clone(&api)));
             }
             Err(error) => {
                 // Out of file descriptors, most likely; others may be closed soon.
@@ -136,18 +139,26 @@ async fn accept(
     }
 }
 
-async fn connection(socket: TcpStream, acceptor: TlsAcceptor, api: Arc<Api>) {
+async fn connection(socket: TcpStream, line: Arc<Line>, acceptor: TlsAcceptor, api: Arc<Api>) {
     let _ = socket.set_nodelay(true);
-    let socket = WriteDeadline::new(socket, UNREAD);
-    let Ok(Ok(socket)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await else {
+    // The line lasts as long as the socket, also when that outlives its requests.
+    let socket = WriteDeadline::new(socket, UNREAD, Arc::clone(&line));
+    let greeted = tokio::select! {
+        greeted = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)) => greeted,
+        () = line.unwanted() => return,
+    };
+    let Ok(Ok(socket)) = greeted else {
         return;
     };
     let stop = api.stop.clone();
-    let service = service_fn(move |request| answer(Arc::clone(&api), request));
+    let of_line = Arc::clone(&line);
+    let service =
+        service_fn(move |request| answer(Arc::clone(&api), Arc::clone(&of_line), request));
     let mut connection = std::pin::pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
+            .max_buf_size(HEAD)
             .serve_connection(TokioIo::new(socket), service)
             .with_upgrades()
     );
@@ -157,60 +168,23 @@ async fn connection(socket: TcpStream, acceptor: TlsAcceptor, api: Arc<Api>) {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = line.unwanted() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(LEAVING, connection).await.unwrap_or(Ok(()))
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
 }
 
-async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let response = if authorized(&request, &api.token) {
-        api.route(request).await
-    } else {
-        Err(ApiError::unauthorized())
-    };
-    Ok(response.unwrap_or_else(|error| respond::error(&error)))
-}
-
-/// Whether a request carries the token.
-fn authorized<B>(request: &Request<B>, token: &str) -> bool {
-    let header = request.headers().get(header::AUTHORIZATION);
-    let given = header.and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' '));
-    given.is_some_and(|(scheme, given)| {
-        scheme.eq_ignore_ascii_case("bearer") && same(given.trim().as_bytes(), token.as_bytes())
-    })
-}
-
-/// Compares without telling by the time it takes where the first difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    let difference = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
-    a.len() == b.len() && difference == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_whole_token_opens() {
-        let request = |value: &str| {
-            Request::builder()
-                .header(header::AUTHORIZATION, value)
-                .body(())
-                .unwrap()
-        };
-        assert!(authorized(&request("Bearer secret"), "secret"));
-        assert!(authorized(&request("bearer secret"), "secret"));
-        for wrong in [
-            "Bearer secre",
-            "Bearer secrets",
-            "Bearer ",
-            "secret",
-            "Basic secret",
-        ] {
-            assert!(!authorized(&request(wrong), "secret"), "{wrong}");
-        }
-        assert!(!authorized(&Request::new(()), "secret"));
-    }
+async fn answer(
+    api: Arc<Api>,
+    line: Arc<Line>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let busy = line.begin();
+    let response = api.route(request, &line).await;
+    let response = response.unwrap_or_else(|error| respond::error(&error));
+    Ok(respond::holding(response, busy))
 }

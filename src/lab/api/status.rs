@@ -6,6 +6,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::lab::access::About;
 use crate::lab::kinds::Resource;
 use crate::lab::store::{Key, StoreError};
 
@@ -177,10 +178,15 @@ impl ApiError {
     /// The object cannot be accepted, because of these fields.
     pub fn invalid(resource: Resource, name: &str, causes: &[FieldError]) -> Self {
         let names = resource.names();
-        let kind = if names.group.is_empty() {
-            names.kind.to_owned()
+        Self::invalid_kind(names.group, names.kind, name, causes)
+    }
+
+    /// As [`Self::invalid`], for kinds that are not kept.
+    pub fn invalid_kind(group: &str, kind: &str, name: &str, causes: &[FieldError]) -> Self {
+        let full = if group.is_empty() {
+            kind.to_owned()
         } else {
-            format!("{}.{}", names.kind, names.group)
+            format!("{kind}.{group}")
         };
         let texts: Vec<String> = causes.iter().map(ToString::to_string).collect();
         let list = match texts.as_slice() {
@@ -195,12 +201,12 @@ impl ApiError {
             .collect();
         Self {
             details: Some(json!({
-                "name": name, "group": names.group, "kind": names.kind, "causes": causes,
+                "name": name, "group": group, "kind": kind, "causes": causes,
             })),
             ..Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Invalid",
-                format!("{kind} \"{name}\" is invalid: {list}"),
+                format!("{full} \"{name}\" is invalid: {list}"),
             )
         }
     }
@@ -230,6 +236,53 @@ impl ApiError {
                 StatusCode::FORBIDDEN,
                 "Forbidden",
                 format!("{object} is forbidden: {why}"),
+            )
+        }
+    }
+
+    /// The user may not do that.
+    pub fn not_permitted(about: &About, why: &str) -> Self {
+        let (object, details) = match about {
+            About::Path(_) => ("forbidden".to_owned(), json!({})),
+            About::Objects {
+                group,
+                resource,
+                name,
+                ..
+            } => {
+                let mut object = match group.as_str() {
+                    "" => resource.clone(),
+                    group => format!("{resource}.{group}"),
+                };
+                let mut details = json!({"kind": resource});
+                if !group.is_empty() {
+                    details["group"] = json!(group);
+                }
+                if !name.is_empty() {
+                    object = format!("{object} {name:?}");
+                    details["name"] = json!(name);
+                }
+                (format!("{object} is forbidden"), details)
+            }
+        };
+        Self {
+            details: Some(details),
+            ..Self::new(
+                StatusCode::FORBIDDEN,
+                "Forbidden",
+                format!("{object}: {why}"),
+            )
+        }
+    }
+
+    /// The user asks too much at once.
+    pub fn too_many_requests() -> Self {
+        Self {
+            details: Some(json!({"retryAfterSeconds": 1})),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequests",
+                "Too many requests, please try again later.",
             )
         }
     }

@@ -15,21 +15,25 @@ use tokio::time::{Instant, Sleep};
 
 /// Bounds how long one write may wait.
 #[derive(Debug)]
-pub struct WriteDeadline<T> {
+pub struct WriteDeadline<T, K> {
     inner: T,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     waiting: bool,
+    /// Dropped with the socket.
+    _kept: K,
 }
 
-impl<T> WriteDeadline<T> {
-    /// Wraps a socket; a write that waits longer than `limit` fails.
-    pub fn new(inner: T, limit: Duration) -> Self {
+impl<T, K> WriteDeadline<T, K> {
+    /// Wraps a socket; a write that waits longer than `limit` fails. `kept` is
+    /// held as long as the socket.
+    pub fn new(inner: T, limit: Duration, kept: K) -> Self {
         Self {
             inner,
             limit,
             timer: Box::pin(tokio::time::sleep(limit)),
             waiting: false,
+            _kept: kept,
         }
     }
 
@@ -54,7 +58,7 @@ impl<T> WriteDeadline<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for WriteDeadline<T> {
+impl<T: AsyncRead + Unpin, K: Unpin> AsyncRead for WriteDeadline<T, K> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -64,7 +68,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for WriteDeadline<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<T> {
+impl<T: AsyncWrite + Unpin, K: Unpin> AsyncWrite for WriteDeadline<T, K> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -106,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_does_not_read_ends_the_write() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut near = WriteDeadline::new(near, Duration::from_millis(20));
+        let mut near = WriteDeadline::new(near, Duration::from_millis(20), ());
         near.write_all(b"abcd").await.unwrap();
         let mut read = [0; 4];
         far.read_exact(&mut read).await.unwrap();

@@ -62,6 +62,10 @@ fn what_was_saved_and_cannot_be_read_is_said_and_kept() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "{");
 }
 
+fn users() -> Users {
+    Users::new("t".to_owned(), "look".to_owned(), "none".to_owned())
+}
+
 #[test]
 fn a_kubeconfig_is_private_and_no_other_is_overwritten() {
     let directory = tempfile::tempdir().unwrap();
@@ -69,13 +73,15 @@ fn a_kubeconfig_is_private_and_no_other_is_overwritten() {
     fs::write(&theirs, "apiVersion: v1\n").unwrap();
     let home = directory.path().join("state");
     let state = State::take(Some(home.clone()), Some(theirs.clone())).unwrap();
-    let error = state.write_kubeconfig("https://x", "ca", "t").unwrap_err();
+    let error = state
+        .write_kubeconfig("https://x", "ca", &users())
+        .unwrap_err();
     assert!(matches!(error, StateError::Foreign(_)));
     drop(state);
 
     let state = take(&home);
-    state.write_kubeconfig("https://x", "ca", "t").unwrap();
-    state.write_kubeconfig("https://y", "ca", "t").unwrap();
+    state.write_kubeconfig("https://x", "ca", &users()).unwrap();
+    state.write_kubeconfig("https://y", "ca", &users()).unwrap();
     let file = home.join("kubeconfig");
     assert_eq!(
         fs::metadata(&file).unwrap().permissions().mode() & 0o777,
@@ -95,7 +101,7 @@ fn a_stopped_lab_leaves_what_is_not_its_own() {
     fs::write(path.join("notes"), "mine").unwrap();
     let state = take(path);
     state.restore().unwrap();
-    state.write_kubeconfig("https://x", "ca", "t").unwrap();
+    state.write_kubeconfig("https://x", "ca", &users()).unwrap();
     state.write_ready(&json!({})).unwrap();
     fs::create_dir_all(state.node().join("pods")).unwrap();
     state.remove().unwrap();

@@ -84,6 +84,7 @@ pub fn of(kind: &str) -> Option<&'static [Field]> {
         "SelfSubjectAccessReview" => ACCESS_REVIEW,
         "SelfSubjectRulesReview" => RULES_REVIEW,
         "SelfSubjectReview" => SELF_REVIEW,
+        "TokenRequest" => TOKEN_REQUEST,
         _ => return None,
     })
 }
@@ -489,5 +490,33 @@ const SELF_REVIEW: &[Field] = &[
             "userInfo",
             Message(&[one(1, "username", Text), one(2, "uid", Text)]),
         )]),
+    ),
+];
+
+const TOKEN_REQUEST: &[Field] = &[
+    METADATA,
+    one(
+        2,
+        "spec",
+        Message(&[
+            many(1, "audiences", Text),
+            one(
+                3,
+                "boundObjectRef",
+                Message(&[
+                    one(1, "kind", Text),
+                    one(2, "apiVersion", Text),
+                    one(3, "name", Text),
+                    one(4, "uid", Text),
+                ]),
+            ),
+            one(4, "expirationSeconds", Number),
+        ]),
+    ),
+    // The answer that is not there yet.
+    one(
+        3,
+        "status",
+        Message(&[one(1, "token", Text), one(2, "expirationTimestamp", Time)]),
     ),
 ];
