@@ -35,7 +35,8 @@
 //!   exit codes and signals, logs, commands in containers; several nodes, each
 //!   with a switch (the annotation `aks-tui.dev/power`) that pulls its plug;
 //! - [`network`]: a network a pod where the kernel gives them, else the
-//!   machine's loopback addresses, as the node's annotation says;
+//!   machine's loopback addresses, as the node's annotation says; services by
+//!   address and by name, load balancers and node ports on this machine;
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
 //!   simulated pods;
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
@@ -45,7 +46,6 @@
 //!   discovery (*404*);
 //! - of custom resources: more than one version, conversion, rules (CEL) and
 //!   rare formats: refused in definitions (*422*);
-//! - a service finds its pods, and reaches none yet;
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
 //!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
 //!   created (*422*), never ignored;
@@ -57,7 +57,8 @@
 //! - affinity, taints, priorities and resource limits are stored and have no
 //!   effect: a pod goes to the node with the fewest;
 //! - IPv6, and a way from a pod to this machine or the world, where pods have
-//!   networks of their own;
+//!   networks of their own; addresses and names of services, where they have
+//!   not; UDP from this machine to a service;
 //! - anonymous requests, client certificates, token reviews, tokens bound to
 //!   objects or for other audiences; giving rights takes the verb `escalate` or
 //!   `bind`, as the lab does not compare what is given with what the giver has;

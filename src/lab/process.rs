@@ -1,5 +1,6 @@
 //! A lab from its start to its end, in the foreground of one process.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::api::{self, Identity, IdentityError, Server, ServerError};
 use super::controllers::{self, Surroundings};
 use super::kubelet::{BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
 use super::lease;
+use super::network;
 use super::runtime::{Isolation, RUN_ENV};
 use super::scenario::Scenario;
 use super::state::{State, StateError};
@@ -145,6 +147,7 @@ async fn serve(
         "pid": std::process::id(),
         "run": run,
     });
+    let served = serve_network(&kubelet, &store, server.address(), &stop);
     let surroundings = Surroundings {
         shares: Some(state.shares()),
         authority: Some(identity.authority.clone()),
@@ -172,9 +175,28 @@ async fn serve(
     if ended.is_ok() {
         let _ = work.await;
     }
+    let _ = served.await;
     server.stop().await;
     kubelet.stop().await;
     ended
+}
+
+/// Brings services to pods and to this machine until `stop` is cancelled.
+fn serve_network(
+    kubelet: &Arc<Kubelet>,
+    store: &super::store::Store,
+    api: SocketAddr,
+    stop: &CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    let node = Arc::clone(kubelet);
+    let addresses = Box::new(move |name: &str| node.address_on_machine(name));
+    let network = kubelet.network().clone();
+    let served = network::serve(network, store.clone(), api, addresses, stop.clone());
+    tokio::spawn(async move {
+        if let Err(error) = served.await {
+            eprintln!("aks-tui lab: no services: {error}");
+        }
+    })
 }
 
 async fn begin(

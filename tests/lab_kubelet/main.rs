@@ -215,6 +215,13 @@ fn container(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]
 }
 
+/// The processes of pods: all of a run but the lab's own place in their network.
+fn pod_processes(run: &str) -> Vec<String> {
+    let mut found = marked(run);
+    found.retain(|line| !line.contains("lab-network"));
+    found
+}
+
 fn marked(run: &str) -> Vec<String> {
     let mark = format!("AKS_TUI_RUN={run}");
     let mut found = Vec::new();

@@ -58,8 +58,9 @@ async fn without_power_everything_is_gone_at_once_and_nobody_writes_it_down() {
         }
         let pulled = Instant::now();
         bed.turn("off");
-        while !marked(&bed.run).is_empty() {
-            assert!(pulled.elapsed() < PATIENCE, "{:?}", marked(&bed.run));
+        while !pod_processes(&bed.run).is_empty() {
+            let left = pod_processes(&bed.run);
+            assert!(pulled.elapsed() < PATIENCE, "{left:?}");
             tokio::task::yield_now().await;
         }
         println!(

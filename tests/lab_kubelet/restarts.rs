@@ -172,20 +172,14 @@ async fn deletion_gives_the_grace_that_was_asked_for() {
         assert!(asked.elapsed() >= Duration::from_secs(1));
         delete(&quick, 0);
         assert!(bed.store.get(&quick).is_none());
-        // The lab's own place in the pods' network stays.
-        let left = || {
-            let mut left = marked(&bed.run);
-            left.retain(|line| !line.contains("lab-network"));
-            left
-        };
         let killed = tokio::time::timeout(PATIENCE, async {
-            while !left().is_empty() {
+            while !pod_processes(&bed.run).is_empty() {
                 tokio::task::yield_now().await;
             }
         });
         killed
             .await
-            .unwrap_or_else(|_| panic!("left of {pids}: {:?}", left()));
+            .unwrap_or_else(|_| panic!("left of {pids}: {:?}", pod_processes(&bed.run)));
         assert_eq!(bed.events("Killing").len(), 3);
         bed.close().await;
     }

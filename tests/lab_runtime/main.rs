@@ -70,6 +70,7 @@ impl Bed {
             cwd: "/".into(),
             hostname: "pod".into(),
             hosts: None,
+            resolver: None,
             network: None,
             links: Vec::new(),
             mounts: Vec::new(),

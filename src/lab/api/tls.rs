@@ -12,6 +12,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use crate::lab::network::{API, EDGE};
+
 /// What a server needs to speak TLS and a client to trust it.
 #[derive(Clone)]
 pub struct Identity {
@@ -52,8 +54,14 @@ impl Identity {
             .push(DnType::CommonName, "aks-tui lab authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
 
-        let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default"];
-        let mut params = CertificateParams::new(names.map(str::to_owned).to_vec())?;
+        let mut names = ["127.0.0.1", "localhost"].map(str::to_owned).to_vec();
+        // As pods know it.
+        let service = "kubernetes.default.svc.cluster.local";
+        let parts = service.match_indices('.').map(|(end, _)| &service[..end]);
+        let names_of_service = parts.filter(|name| !name.ends_with("cluster"));
+        names.extend(names_of_service.map(str::to_owned));
+        names.extend([service.to_owned(), API.to_string(), EDGE.to_string()]);
+        let mut params = CertificateParams::new(names)?;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

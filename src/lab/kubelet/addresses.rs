@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,10 +29,11 @@ const TRIES: usize = 64;
 
 /// Numbers of places in a block of this machine. The one before is the first
 /// node's, those behind are the other nodes'.
-const PLACES: std::ops::RangeInclusive<u16> = 2..=239;
+const PLACES: RangeInclusive<u16> = 2..=239;
 
-/// Numbers of places in the pods' own network; the one before is the lab's.
-const NETWORK_PLACES: std::ops::RangeInclusive<u16> = 2..=0xfeff;
+/// Numbers of places in the pods' own network: from 10.244.1.2, so that they do
+/// not take those of load balancers, which are in the block all the same.
+const NETWORK_PLACES: RangeInclusive<u16> = 0x102..=0xfeff;
 
 /// Where a pod lives: a group of replicas, and which of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,7 +139,7 @@ impl Addresses {
     }
 
     /// The numbers that places may have.
-    fn numbers(&self) -> std::ops::RangeInclusive<u16> {
+    fn numbers(&self) -> RangeInclusive<u16> {
         if self.network.is_some() {
             NETWORK_PLACES
         } else {
@@ -208,17 +210,35 @@ impl Addresses {
     /// The address of the k-th replica of a group, the same one every time;
     /// none when the block is full.
     pub fn of(&self, place: &Place) -> Option<Ipv4Addr> {
+        let number = self.number(&place.key(), self.numbers())?;
+        Some(self.address(number))
+    }
+
+    /// The address on this machine of what has that name, the same one every
+    /// time; none when the block is full.
+    pub fn on_machine(&self, name: &str) -> Option<Ipv4Addr> {
+        let place = Place {
+            group: name.to_owned(),
+            index: 0,
+        };
+        // It lives there for good: few load balancers are ever made.
+        self.lock().residents.insert(name.to_owned(), place.clone());
+        let number = self.number(&place.key(), PLACES)?;
+        Some(self.of_machine(number))
+    }
+
+    /// The number of what has that key, the same one every time.
+    fn number(&self, key: &str, numbers: RangeInclusive<u16>) -> Option<u16> {
         let mut inner = self.lock();
-        let key = place.key();
         // It may be kept from a life of the lab in which there was more room.
-        if let Some(number) = inner.kept.places.get(&key)
-            && self.numbers().contains(number)
+        if let Some(number) = inner.kept.places.get(key)
+            && numbers.contains(number)
         {
-            return Some(self.address(*number));
+            return Some(*number);
         }
         let free = |inner: &Inner| {
             let used: HashSet<u16> = inner.kept.places.values().copied().collect();
-            self.numbers().find(|number| !used.contains(number))
+            numbers.clone().find(|number| !used.contains(number))
         };
         let mut found = free(&inner);
         if found.is_none() {
@@ -228,16 +248,14 @@ impl Addresses {
             found = free(&inner);
         }
         let number = found?;
-        inner.kept.places.insert(key, number);
+        inner.kept.places.insert(key.to_owned(), number);
         if let Err(error) = self.save(&inner.kept) {
             tracing::warn!(
-                "cannot keep the address of {}/{} in {}: {error}; after a restart it may have another",
-                place.group,
-                place.index,
+                "cannot keep the address of {key} in {}: {error}; after a restart it may have another",
                 self.file.display()
             );
         }
-        Some(self.address(number))
+        Some(number)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -379,11 +397,16 @@ mod tests {
         let network = Addresses::open(file.clone(), Some([10, 244])).unwrap();
         for index in 0..300 {
             let address = network.of(&place("g", index)).unwrap();
-            let number = index as u16 + 2;
+            let number = index as u16 + 0x102;
             let [third, last] = number.to_be_bytes();
             assert_eq!(address.octets(), [10, 244, third, last]);
         }
         assert!(network.node(0).is_loopback());
+        // Load balancers are of this machine.
+        let balancer = network.on_machine("default/service/web").unwrap();
+        assert!(balancer.is_loopback());
+        assert_eq!(network.on_machine("default/service/web"), Some(balancer));
+        assert_ne!(network.on_machine("default/service/db"), Some(balancer));
         drop(network);
         // Without that network, those beyond the block move.
         let machine = Addresses::open(file, None).unwrap();

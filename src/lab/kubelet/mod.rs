@@ -14,7 +14,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +41,7 @@ mod images;
 mod machine;
 mod pod;
 mod power;
+mod resolver;
 mod run;
 mod status;
 mod volumes;
@@ -253,6 +254,12 @@ impl Kubelet {
     /// The network of the pods.
     pub fn network(&self) -> &Network {
         &self.shared.network
+    }
+
+    /// An address of this machine for what has that name, the same one every
+    /// time; none when there is none left.
+    pub fn address_on_machine(&self, name: &str) -> Option<Ipv4Addr> {
+        self.shared.addresses.on_machine(name)
     }
 
     /// How many processes of a dead lab were ended at the start.
@@ -569,12 +576,22 @@ impl Shared {
         deployments.iter().filter_map(|it| instance(it)).collect()
     }
 
-    /// The variables that tell the instances' addresses.
+    /// The variables that tell the instances' addresses, and where the API is
+    /// if pods can reach it.
     fn services(&self, namespace: &str) -> Vec<(String, String)> {
-        self.instances(namespace)
-            .into_iter()
-            .filter_map(|(names, address)| Some((env::service_variable(names.first()?), address)))
-            .collect()
+        let variable = |(names, address): (Vec<String>, _)| {
+            Some((env::service_variable(names.first()?), address))
+        };
+        let instances = self.instances(namespace).into_iter();
+        let mut variables: Vec<_> = instances.filter_map(variable).collect();
+        if self.network.mode() == Mode::Namespaces {
+            let api = [
+                ("HOST", network::API.to_string()),
+                ("PORT", "443".to_owned()),
+            ];
+            variables.extend(api.map(|(what, is)| (format!("KUBERNETES_SERVICE_{what}"), is)));
+        }
+        variables
     }
 }
 

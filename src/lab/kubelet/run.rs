@@ -10,6 +10,7 @@ use super::backoff::{self, Backoff, BackoffMode};
 use super::env::{self, Surroundings};
 use super::images::{self, Image};
 use super::pod::{Desired, Worker};
+use super::resolver;
 use super::status::{Ended, State};
 use super::volumes::{self, Disks};
 use crate::lab::recorder::Severity;
@@ -356,6 +357,7 @@ impl Worker {
             cwd,
             hostname: self.subject.name.clone(),
             hosts: Some(self.hosts()),
+            resolver: self.network().and_then(|_| resolver::resolver(&self.pod)),
             network: self.network(),
             links: image.links.iter().map(|link| (*link).to_owned()).collect(),
             mounts,

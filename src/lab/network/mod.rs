@@ -12,28 +12,39 @@
 //! ```
 //!
 //! So two pods may listen on one port, and a pod's packets can be dropped,
-//! delayed or lost. There is IPv4 only, and nothing beyond the pods and the
-//! services: a pod reaches neither this machine nor the world.
+//! delayed or lost. What is sent to a service's address the switch sends on to
+//! a pod behind it, as kube-proxy would (TCP and UDP), and the lab answers for
+//! names, as CoreDNS would. There is IPv4 only, and nothing beyond the pods and
+//! the services: of this machine, pods reach the API server by its service.
 //!
 //! Where the kernel does not, pods share this machine's loopback addresses, as
 //! [`Mode::Loopback`] with the reason; then faults of the network cannot be
-//! made.
+//! made, and services have no addresses that lead anywhere.
+//!
+//! From this machine, load balancers and node ports lead to pods either way.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::runtime::{Edge, Isolation, Runtime, Sandbox, Sandboxes, SocketKind};
 
 mod fault;
+mod names;
+mod nat;
+mod outside;
 mod packet;
+mod proxy;
+mod services;
 mod switch;
 
 pub use fault::Fault;
+pub use proxy::{API, DNS, serve};
 
+use nat::Nat;
 use switch::{Port, Switch};
 
 /// First two numbers of every pod's address: 10.244.0.0/16, as on AKS.
@@ -42,8 +53,9 @@ pub const PODS: [u8; 2] = [10, 244];
 /// The lab's own address among the pods.
 pub const EDGE: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 
-/// Who says that an address is nobody's: no pod's, and not the lab's own, or
-/// the lab would not believe it.
+/// Who says that an address is nobody's, and whom a pod sees that calls itself
+/// through a service: no pod's, and not the lab's own, or it would not believe
+/// it.
 const SWITCH: Ipv4Addr = Ipv4Addr::new(10, 244, 255, 254);
 
 /// How pods are connected.
@@ -66,10 +78,13 @@ impl std::fmt::Display for Mode {
 
 /// A handle to the network of the pods; cloning it gives another.
 #[derive(Debug, Clone)]
-pub struct Network(Arc<Inner>);
+pub struct Network {
+    links: Arc<Links>,
+    nat: Arc<Nat>,
+}
 
 #[derive(Debug)]
-enum Inner {
+enum Links {
     Loopback(String),
     Namespaces(Box<Fabric>),
 }
@@ -109,18 +124,22 @@ impl Network {
     /// The best network that the kernel allows for a runtime's containers,
     /// found out by making one.
     pub async fn open(runtime: &Runtime) -> Self {
-        let inner = match fabric(runtime).await {
-            Ok(fabric) => Inner::Namespaces(Box::new(fabric)),
-            Err(why) => Inner::Loopback(why),
+        let nat = Arc::new(Nat::default());
+        let links = match fabric(runtime, Arc::clone(&nat)).await {
+            Ok(fabric) => Links::Namespaces(Box::new(fabric)),
+            Err(why) => Links::Loopback(why),
         };
-        Self(Arc::new(inner))
+        Self {
+            links: Arc::new(links),
+            nat,
+        }
     }
 
     /// How pods are connected.
     pub fn mode(&self) -> Mode {
-        match &*self.0 {
-            Inner::Loopback(why) => Mode::Loopback(why.clone()),
-            Inner::Namespaces(_) => Mode::Namespaces,
+        match &*self.links {
+            Links::Loopback(why) => Mode::Loopback(why.clone()),
+            Links::Namespaces(_) => Mode::Namespaces,
         }
     }
 
@@ -131,7 +150,7 @@ impl Network {
     /// # Errors
     /// What the kernel refuses, in words.
     pub async fn attach(&self, pod: Ipv4Addr) -> Result<Option<Attachment>, String> {
-        let Inner::Namespaces(fabric) = &*self.0 else {
+        let Links::Namespaces(fabric) = &*self.links else {
             return Ok(None);
         };
         let (sandbox, device) = fabric.sandboxes.make(pod).await?;
@@ -146,7 +165,7 @@ impl Network {
 
     /// Ends the lab's own part in it and waits until that is gone.
     pub async fn close(&self) {
-        if let Inner::Namespaces(fabric) = &*self.0 {
+        if let Links::Namespaces(fabric) = &*self.links {
             fabric.edge.close().await;
         }
     }
@@ -157,13 +176,52 @@ impl Network {
     /// What connecting says: refused when nothing listens there.
     pub async fn connect(&self, pod: IpAddr, port: u16) -> io::Result<TcpStream> {
         let address = SocketAddr::new(pod, port);
-        match &*self.0 {
-            Inner::Loopback(_) => TcpStream::connect(address).await,
-            Inner::Namespaces(fabric) => {
-                let socket = fabric.edge.socket(SocketKind::Stream).await?;
+        match self.edge() {
+            Err(_) => TcpStream::connect(address).await,
+            Ok(edge) => {
+                let socket = edge.socket(SocketKind::Stream).await?;
                 let socket = TcpSocket::from_std_stream(socket.into());
                 socket.connect(address).await
             }
+        }
+    }
+
+    /// Connects a client of this machine to a pod behind a port of a service.
+    ///
+    /// # Errors
+    /// Refused when there is none, or what connecting to it says.
+    async fn connect_service(&self, client: IpAddr, at: SocketAddrV4) -> io::Result<TcpStream> {
+        let IpAddr::V4(client) = client else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        };
+        let pod = self.nat.pod_for(client, at);
+        let pod = pod.ok_or(io::ErrorKind::ConnectionRefused)?;
+        self.connect((*pod.ip()).into(), pod.port()).await
+    }
+
+    fn nat(&self) -> Arc<Nat> {
+        Arc::clone(&self.nat)
+    }
+
+    /// Listens on a port of the lab's own address among the pods.
+    async fn listen(&self, port: u16) -> io::Result<TcpListener> {
+        let socket = self.edge()?.socket(SocketKind::Stream).await?;
+        let socket = TcpSocket::from_std_stream(socket.into());
+        socket.bind((EDGE, port).into())?;
+        socket.listen(128)
+    }
+
+    /// Receives datagrams on a port of that address.
+    async fn datagrams(&self, port: u16) -> io::Result<UdpSocket> {
+        let socket = self.edge()?.socket(SocketKind::Datagram).await?;
+        rustix::net::bind(&socket, &SocketAddrV4::new(EDGE, port))?;
+        UdpSocket::from_std(socket.into())
+    }
+
+    fn edge(&self) -> io::Result<&Edge> {
+        match &*self.links {
+            Links::Namespaces(fabric) => Ok(&fabric.edge),
+            Links::Loopback(why) => Err(io::Error::other(why.clone())),
         }
     }
 
@@ -174,17 +232,17 @@ impl Network {
     /// Why it cannot be done: the pods share this machine's network, or there
     /// is no such pod in it.
     pub fn impair(&self, pod: IpAddr, name: &str, fault: Option<Fault>) -> Result<(), String> {
-        match (&*self.0, pod) {
-            (Inner::Loopback(why), _) => Err(format!(
+        match (&*self.links, pod) {
+            (Links::Loopback(why), _) => Err(format!(
                 "pods have no networks of their own on this machine: {why}"
             )),
-            (Inner::Namespaces(fabric), IpAddr::V4(pod)) => fabric.switch.impair(pod, name, fault),
-            (Inner::Namespaces(_), IpAddr::V6(_)) => Err("the lab's network has IPv4 only".into()),
+            (Links::Namespaces(fabric), IpAddr::V4(pod)) => fabric.switch.impair(pod, name, fault),
+            (Links::Namespaces(_), IpAddr::V6(_)) => Err("the lab's network has IPv4 only".into()),
         }
     }
 }
 
-async fn fabric(runtime: &Runtime) -> Result<Fabric, String> {
+async fn fabric(runtime: &Runtime, nat: Arc<Nat>) -> Result<Fabric, String> {
     if runtime.isolation() == Isolation::Group {
         return Err("pods are process groups".into());
     }
@@ -192,7 +250,7 @@ async fn fabric(runtime: &Runtime) -> Result<Fabric, String> {
     let (edge, sandbox, device) = sandboxes.edge(EDGE).await?;
     let stop = CancellationToken::new();
     let failed = |error: io::Error| format!("start the network's thread: {error}");
-    let switch = Switch::start(stop.clone()).map_err(failed)?;
+    let switch = Switch::start(nat, stop.clone()).map_err(failed)?;
     switch.plug(EDGE, device, sandbox).map_err(failed)?;
     Ok(Fabric {
         sandboxes,

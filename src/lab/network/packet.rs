@@ -1,6 +1,12 @@
 //! IPv4 packets: what a switch must read in them, and the one kind it writes.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The protocol's number of TCP.
+pub(super) const TCP: u8 = 6;
+
+/// The protocol's number of UDP.
+pub(super) const UDP: u8 = 17;
 
 /// Length of a header without options.
 const HEADER: usize = 20;
@@ -10,6 +16,112 @@ const ICMP: u8 = 1;
 
 /// Code of the message that nobody has an address.
 pub(super) const NO_HOST: u8 = 1;
+
+/// Code of the message that nobody serves a port.
+pub(super) const NO_PORT: u8 = 3;
+
+/// Which conversation a packet belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flow {
+    pub protocol: u8,
+    pub from: SocketAddrV4,
+    pub to: SocketAddrV4,
+    /// It is the first packet of a TCP connection. No part of a flow's identity.
+    pub begins: bool,
+}
+
+impl PartialEq for Flow {
+    fn eq(&self, other: &Self) -> bool {
+        (self.protocol, self.from, self.to) == (other.protocol, other.from, other.to)
+    }
+}
+
+impl Eq for Flow {}
+
+impl std::hash::Hash for Flow {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.protocol, self.from, self.to).hash(state);
+    }
+}
+
+impl Flow {
+    /// The flow of the answers.
+    pub fn answer(self) -> Self {
+        Self {
+            from: self.to,
+            to: self.from,
+            begins: false,
+            ..self
+        }
+    }
+}
+
+/// The conversation of a packet; none for what has no ports, or not all of them.
+pub(super) fn flow(packet: &[u8]) -> Option<Flow> {
+    let header = header(packet)?;
+    let protocol = protocol(packet);
+    let least = match protocol {
+        TCP => 20,
+        UDP => 8,
+        _ => return None,
+    };
+    // Neither the later pieces of a packet nor the first of many.
+    let piece = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0;
+    if piece || packet.len() < header + least {
+        return None;
+    }
+    let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    // SYN without ACK.
+    let begins = protocol == TCP && packet[header + 13] & 0x12 == 0x02;
+    Some(Flow {
+        protocol,
+        from: SocketAddrV4::new(address(packet, 12), port(header)),
+        to: SocketAddrV4::new(address(packet, 16), port(header + 2)),
+        begins,
+    })
+}
+
+/// Changes both ends of a packet that has a [`flow`], and keeps its checksums
+/// right.
+pub(super) fn readdress(packet: &mut [u8], from: SocketAddrV4, to: SocketAddrV4) {
+    let header = usize::from(packet[0] & 0xf) * 4;
+    let checksum_at = header + if protocol(packet) == TCP { 16 } else { 6 };
+    let mut addresses = [0; 8];
+    addresses[..4].copy_from_slice(&from.ip().octets());
+    addresses[4..].copy_from_slice(&to.ip().octets());
+    let mut ports = [0; 4];
+    ports[..2].copy_from_slice(&from.port().to_be_bytes());
+    ports[2..].copy_from_slice(&to.port().to_be_bytes());
+    let outer = [packet[10], packet[11]];
+    let outer = adjust(outer, &packet[12..20], &addresses);
+    let inner = [packet[checksum_at], packet[checksum_at + 1]];
+    // A UDP packet may have none.
+    let none = protocol(packet) == UDP && inner == [0, 0];
+    let mut adjusted = adjust(inner, &packet[12..20], &addresses);
+    adjusted = adjust(adjusted, &packet[header..header + 4], &ports);
+    if adjusted == [0, 0] && protocol(packet) == UDP {
+        adjusted = [0xff, 0xff];
+    }
+    packet[10..12].copy_from_slice(&outer);
+    packet[12..20].copy_from_slice(&addresses);
+    packet[header..header + 4].copy_from_slice(&ports);
+    if !none {
+        packet[checksum_at..checksum_at + 2].copy_from_slice(&adjusted);
+    }
+}
+
+/// A checksum after some of the words below it have changed (RFC 1624).
+fn adjust(sum: [u8; 2], before: &[u8], after: &[u8]) -> [u8; 2] {
+    let words = |bytes: &[u8]| -> u32 {
+        let pairs = bytes.chunks_exact(2);
+        pairs
+            .map(|it| u32::from(u16::from_be_bytes([it[0], it[1]])))
+            .sum()
+    };
+    let taken = u32::from(u16::MAX) * (before.len() as u32 / 2) - words(before);
+    let sum = u32::from(!u16::from_be_bytes(sum)) + taken + words(after);
+    (!fold(sum)).to_be_bytes()
+}
 
 /// Where a packet comes from and goes to; none for what is no whole IPv4 packet.
 pub(super) fn ends(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr)> {
@@ -78,19 +190,23 @@ fn checksum(bytes: &[u8]) -> u16 {
         let low = pair.get(1).copied().unwrap_or(0);
         sum += u32::from(u16::from_be_bytes([pair[0], low]));
     }
+    !fold(sum)
+}
+
+fn fold(mut sum: u32) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
-    !(sum as u16)
+    sum as u16
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// A packet of a protocol with ports, checksums right.
-    fn packet(protocol: u8, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), flags: u8) -> Vec<u8> {
+    pub fn packet(protocol: u8, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), flags: u8) -> Vec<u8> {
         let mut packet = vec![0; 44];
         packet[0] = 0x45;
         packet[3] = 44;
@@ -116,6 +232,11 @@ mod tests {
         whole.extend(((packet.len() - HEADER) as u16).to_be_bytes());
         whole.extend(&packet[HEADER..]);
         checksum(&whole)
+    }
+
+    /// The checksum over the header; 0 when it is right.
+    fn outer_sum(packet: &[u8]) -> u16 {
+        checksum(&packet[..HEADER])
     }
 
     const A: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 2);
@@ -150,6 +271,23 @@ mod tests {
         fn nothing_that_a_pod_sends_breaks_the_switch(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = ends(&bytes);
             let _ = unreachable(&bytes, A, NO_HOST);
+            let _ = flow(&bytes);
+        }
+
+        #[test]
+        fn a_readdressed_packet_has_right_checksums(
+            protocol in prop_oneof![Just(TCP), Just(UDP)],
+            from in any::<(u32, u16)>(), to in any::<(u32, u16)>(),
+            new_from in any::<(u32, u16)>(), new_to in any::<(u32, u16)>(),
+        ) {
+            let end = |(address, port)| (Ipv4Addr::from_bits(address), port);
+            let mut packet = packet(protocol, end(from), end(to), 2);
+            prop_assert_eq!((outer_sum(&packet), inner_sum(&packet)), (0, 0));
+            let socket = |(address, port)| SocketAddrV4::new(Ipv4Addr::from_bits(address), port);
+            readdress(&mut packet, socket(new_from), socket(new_to));
+            prop_assert_eq!((outer_sum(&packet), inner_sum(&packet)), (0, 0));
+            let flow = flow(&packet).unwrap();
+            prop_assert_eq!((flow.from, flow.to), (socket(new_from), socket(new_to)));
         }
     }
 }

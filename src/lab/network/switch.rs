@@ -20,7 +20,8 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::{self, Fate, Fault, Late};
-use super::packet::{self, NO_HOST};
+use super::nat::{Nat, Verdict};
+use super::packet::{self, NO_HOST, NO_PORT};
 use crate::lab::runtime::Sandbox;
 
 /// More than the largest packet.
@@ -62,17 +63,19 @@ impl Port {
 #[derive(Debug)]
 pub(super) struct Switch {
     ports: RwLock<HashMap<Ipv4Addr, Arc<Port>>>,
+    nat: Arc<Nat>,
     thread: Handle,
 }
 
 impl Switch {
     /// Starts the thread, which ends when `stop` is cancelled.
-    pub fn start(stop: CancellationToken) -> io::Result<Arc<Self>> {
+    pub fn start(nat: Arc<Nat>, stop: CancellationToken) -> io::Result<Arc<Self>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let switch = Arc::new(Self {
             ports: RwLock::default(),
+            nat,
             thread: runtime.handle().clone(),
         });
         std::thread::Builder::new()
@@ -205,16 +208,25 @@ impl Switch {
 
     fn forward(&self, from: &Port, packet: &mut [u8]) {
         // What is no IPv4 has no way here; what lies about its sender neither.
-        let Some((source, destination)) = packet::ends(packet) else {
+        let Some((source, _)) = packet::ends(packet) else {
             return;
         };
         if source != from.address {
             from.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if let Some(port) = self.port(destination) {
-            port.deliver(packet);
-        } else if let Some(answer) = packet::unreachable(packet, super::SWITCH, NO_HOST) {
+        let refusal = match self.nat.translate(packet) {
+            Verdict::Go => {
+                let to = packet::ends(packet).and_then(|(_, to)| self.port(to));
+                if let Some(port) = to {
+                    return port.deliver(packet);
+                }
+                NO_HOST
+            }
+            Verdict::NoPort => NO_PORT,
+            Verdict::Drop => return,
+        };
+        if let Some(answer) = packet::unreachable(packet, super::SWITCH, refusal) {
             from.deliver(&answer);
         }
     }

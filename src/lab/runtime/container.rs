@@ -42,6 +42,8 @@ pub struct ContainerSpec {
     pub hostname: String,
     /// A file of the host that becomes `/etc/hosts`; only with namespaces.
     pub hosts: Option<PathBuf>,
+    /// Its `/etc/resolv.conf`; none is the host's. Only with namespaces.
+    pub resolver: Option<String>,
     /// The network it is in; none shares the host's. Only with namespaces.
     pub network: Option<Sandbox>,
     /// Names under which this executable is found on the `PATH`.

@@ -263,6 +263,7 @@ impl Runtime {
                 links: spec.links,
                 hostname: spec.hostname,
                 hosts: spec.hosts,
+                resolver: spec.resolver,
                 mounts: spec.mounts,
             }),
         };
@@ -369,6 +370,7 @@ impl Runtime {
             cwd: "/".into(),
             hostname: "probe".into(),
             hosts: None,
+            resolver: None,
             network: None,
             links: Vec::new(),
             mounts: Vec::new(),

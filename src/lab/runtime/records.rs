@@ -30,8 +30,15 @@ struct Record {
 pub(super) struct Records {
     directory: PathBuf,
     boot: String,
-    // Closing it gives the directory free.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        // Closing it would do, if no process were just being born that has it
+        // open as well until it becomes its program.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl Records {
@@ -47,7 +54,7 @@ impl Records {
         Ok(Some(Self {
             directory,
             boot: procs::boot(),
-            _lock: lock,
+            lock,
         }))
     }
 

@@ -90,6 +90,8 @@ pub(super) struct Root {
     pub hostname: String,
     /// A file of the host that becomes `/etc/hosts`.
     pub hosts: Option<PathBuf>,
+    /// What is in `/etc/resolv.conf`; none is what is in the host's.
+    pub resolver: Option<String>,
     /// Volumes.
     pub mounts: Vec<Mount>,
 }
@@ -227,7 +229,8 @@ impl Root {
             "passwd: files\ngroup: files\nhosts: files dns\n",
         )?;
         self.file("etc/hostname", &format!("{}\n", self.hostname))?;
-        let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let hosts = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let resolver = self.resolver.clone().unwrap_or_else(hosts);
         self.file("etc/resolv.conf", &resolver)?;
         let hosts = self.file("etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n")?;
         if let Some(host) = &self.hosts {
