@@ -283,3 +283,138 @@ fn networks_go_with_a_lab_that_is_killed() {
         lab::marked(&bed.lab.run).is_empty()
     });
 }
+
+impl Bed {
+    /// Does something to everything that a pod sends.
+    fn chaos(&self, name: &str, pod: &str, spec: &Value) -> Result<String, String> {
+        let mut chaos = json!({
+            "apiVersion": "chaos-mesh.org/v1alpha1", "kind": "NetworkChaos",
+            "metadata": {"name": name},
+            "spec": {"mode": "all", "direction": "to",
+                "selector": {"namespaces": ["default"], "pods": {"default": [pod]}}},
+        });
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            chaos["spec"][field] = value.clone();
+        }
+        self.kubectl(&["create", "-f", "-"], Some(&chaos))
+    }
+
+    fn wait_for(&self, condition: &str, chaos: &str) {
+        let condition = format!("--for=condition={condition}");
+        let chaos = format!("networkchaos/{chaos}");
+        self.kubectl(&["wait", &condition, "--timeout=60s", &chaos], None)
+            .unwrap();
+    }
+
+    /// The last progress lines of the workload's client.
+    fn progress(&self, lines: usize) -> Vec<u64> {
+        let tail = format!("--tail={lines}");
+        let client = "deployment/generated-perftestclient";
+        let log = self
+            .kubectl(&["logs", client, &tail], None)
+            .unwrap_or_default();
+        let echoed = |line: &str| {
+            line.split("echoed=")
+                .nth(1)?
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        };
+        log.lines().filter_map(echoed).collect()
+    }
+}
+
+#[test]
+fn a_cut_stops_the_workload_and_healing_brings_it_back() {
+    let Some(probe) = Bed::new() else { return };
+    drop(probe);
+    let bed = Bed {
+        lab: Lab::start(&["--backoff", "none"]),
+    };
+    eventually("the workload runs", || {
+        bed.progress(1).first().is_some_and(|echoed| *echoed > 0)
+    });
+    let pods = bed.json(&["get", "pods", "-l", "app.kubernetes.io/component=client"]);
+    let pod = pods["items"][0]["metadata"]["name"].as_str().unwrap();
+    bed.chaos("cut", pod, &json!({"action": "partition"}))
+        .unwrap();
+    bed.wait_for("AllInjected", "cut");
+    // A second of lines that all say the same.
+    eventually("the workload stands still", || {
+        let lines = bed.progress(10);
+        lines.len() == 10 && lines.iter().all(|echoed| *echoed == lines[0])
+    });
+    let stood = bed.progress(1)[0];
+    bed.kubectl(&["delete", "networkchaos", "cut"], None)
+        .unwrap();
+    eventually("the workload goes on", || {
+        bed.progress(1)
+            .first()
+            .is_some_and(|echoed| *echoed > stood)
+    });
+    // It was the same process all the time, and it has lost nothing.
+    let log = bed.kubectl(&["logs", "deployment/generated-perftestclient"], None);
+    let log = log.unwrap();
+    assert!(!log.contains("epoch=2"), "it was restarted");
+    assert!(!log.to_lowercase().contains("missing"), "{log}");
+}
+
+#[test]
+fn a_pod_is_slow_or_lossy_for_as_long_as_was_asked_for() {
+    let Some(bed) = Bed::new() else { return };
+    let ips = bed.pods(&["a"], "aks-tui/web", &["web", "--port", "80"]);
+    bed.pods(&["client"], "aks-tui/shell", &["sleep", "3600"]);
+    let at = format!("{}:80", ips[0]);
+    eventually("the pod answers", || bed.page("client", &at).is_ok());
+    // Milliseconds from one line of the shell to the next, the page in between.
+    let took = || {
+        let script = format!(
+            "s=$(date +%s%N); exec 3<>/dev/tcp/{}/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && \
+             cat <&3 > /dev/null; e=$(date +%s%N); echo $(( (e - s) / 1000000 ))",
+            ips[0]
+        );
+        bed.sh("client", &script).unwrap().parse::<u64>().unwrap()
+    };
+    let slow = json!({"action": "delay", "duration": "6s",
+        "delay": {"latency": "150ms", "jitter": "0ms", "correlation": "0"}});
+    bed.chaos("slow", "a", &slow).unwrap();
+    bed.wait_for("AllInjected", "slow");
+    let late = took();
+    assert!(late >= 300, "{late} ms");
+    // It ends by itself.
+    bed.wait_for("AllRecovered", "slow");
+    let phase = "jsonpath={.status.experiment.containerRecords[0].phase}";
+    let phase = bed.kubectl(&["get", "networkchaos", "slow", "-o", phase], None);
+    assert_eq!(phase.as_deref(), Ok("Not Injected"));
+    eventually("the pod is fast again", || took() < 150);
+
+    bed.chaos(
+        "lossy",
+        "a",
+        &json!({"action": "loss", "loss": {"loss": "100", "correlation": "0"}}),
+    )
+    .unwrap();
+    bed.wait_for("AllInjected", "lossy");
+    let lost = bed.sh(
+        "client",
+        &format!("timeout 1 bash -c 'exec 3<>/dev/tcp/{}/80'", ips[0]),
+    );
+    assert!(lost.is_err(), "{lost:?}");
+    bed.kubectl(&["delete", "networkchaos", "lossy"], None)
+        .unwrap();
+    eventually("the pod answers again", || bed.page("client", &at).is_ok());
+
+    // What the lab does not have is refused, not ignored.
+    for spec in [
+        json!({"action": "bandwidth", "bandwidth": {"rate": "1mbps"}}),
+        json!({"action": "partition", "direction": "from"}),
+        json!({"action": "partition", "target": {"mode": "all"}}),
+        json!({"action": "partition", "mode": "fixed-percent", "value": "50"}),
+        json!({"action": "loss", "loss": {"loss": "many"}}),
+        json!({"action": "delay", "delay": {"latency": "1s", "correlation": "50"}}),
+    ] {
+        let refused = bed.chaos("refused", "a", &spec).unwrap_err();
+        assert!(refused.contains("spec"), "{refused}");
+    }
+}

@@ -36,7 +36,8 @@
 //!   with a switch (the annotation `aks-tui.dev/power`) that pulls its plug;
 //! - [`network`]: a network a pod where the kernel gives them, else the
 //!   machine's loopback addresses, as the node's annotation says; services by
-//!   address and by name, load balancers and node ports on this machine;
+//!   address and by name, load balancers and node ports on this machine; faults
+//!   of the network (NetworkChaos);
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
 //!   simulated pods;
 //! - [`lease`]: how long a lab outlives the cockpit that held it.

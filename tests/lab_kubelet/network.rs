@@ -167,7 +167,7 @@ async fn a_network_can_be_slow_and_lossy() {
         asked.elapsed()
     );
     let lossy = Fault {
-        loss: 40.0,
+        loss: 20.0,
         ..Fault::default()
     };
     network.impair(address, "slow", Some(lossy)).unwrap();

@@ -32,6 +32,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::runtime::{Edge, Isolation, Runtime, Sandbox, Sandboxes, SocketKind};
 
+mod chaos;
 mod fault;
 mod names;
 mod nat;

@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::chaos;
 use super::names;
 use super::outside::{Addresses, Outside};
 use super::services::Services;
@@ -41,28 +43,20 @@ pub async fn serve(
     addresses: Addresses,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     if network.mode() == Mode::Namespaces {
-        let failed = |error: std::io::Error| format!("serve the pods' network: {error}");
-        let door = network.listen(API_PORT).await.map_err(failed)?;
-        tasks.spawn(carry_to(door, api));
-        let datagrams = network.datagrams(DNS_PORT).await.map_err(failed)?;
-        let connections = network.listen(DNS_PORT).await.map_err(failed)?;
-        tasks.spawn(names::serve(datagrams, connections, network.nat()));
-        install(
-            &store,
-            &dns(),
-            &[("dns", "UDP", DNS_PORT), ("dns-tcp", "TCP", DNS_PORT)],
-            EDGE,
-        )?;
-        install(&store, &kubernetes(), &[("https", "TCP", API_PORT)], EDGE)?;
+        among_pods(&network, &store, api, &mut tasks).await?;
+        chaos::define(&store)?;
+        let chaos = chaos::keep(network.clone(), store.clone(), stop.clone());
+        tasks.spawn(async {
+            chaos.await;
+            Ok(())
+        });
     } else if let SocketAddr::V4(api) = api {
-        install(
-            &store,
-            &kubernetes(),
-            &[("https", "TCP", api.port())],
-            *api.ip(),
-        )?;
+        let port = [("https", "TCP", api.port())];
+        install(&store, &kubernetes(), &port, *api.ip())?;
+        // Left by a life of the lab in which pods had networks of their own.
+        chaos::undefine(&store);
     }
     let mut outside = Outside::new(network.clone(), store.clone(), addresses);
     while !stop.is_cancelled() {
@@ -80,6 +74,24 @@ pub async fn serve(
     Ok(())
 }
 
+/// Serves the API and names at the lab's own address among the pods.
+async fn among_pods(
+    network: &Network,
+    store: &Store,
+    api: SocketAddr,
+    tasks: &mut JoinSet<std::io::Result<()>>,
+) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("serve the pods' network: {error}");
+    let door = network.listen(API_PORT).await.map_err(failed)?;
+    tasks.spawn(carry_to(door, api));
+    let datagrams = network.datagrams(DNS_PORT).await.map_err(failed)?;
+    let connections = network.listen(DNS_PORT).await.map_err(failed)?;
+    tasks.spawn(names::serve(datagrams, connections, network.nat()));
+    let ports = [("dns", "UDP", DNS_PORT), ("dns-tcp", "TCP", DNS_PORT)];
+    install(store, &dns(), &ports, EDGE)?;
+    install(store, &kubernetes(), &[("https", "TCP", API_PORT)], EDGE)
+}
+
 async fn look(network: &Network, store: &Store, outside: &mut Outside) {
     let services = store.list(Resource::Services, None).items;
     let slices = store.list(Resource::EndpointSlices, None).items;
@@ -93,7 +105,7 @@ async fn look(network: &Network, store: &Store, outside: &mut Outside) {
 
 /// Carries the pods' connections to the API server.
 async fn carry_to(door: tokio::net::TcpListener, api: SocketAddr) -> std::io::Result<()> {
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = door.accept() => {
@@ -167,7 +179,12 @@ fn install(
 }
 
 /// Stores an object, or the named fields of it where it is there already.
-fn put(store: &Store, resource: Resource, object: &Value, fields: &[&str]) -> Result<(), String> {
+pub(super) fn put(
+    store: &Store,
+    resource: Resource,
+    object: &Value,
+    fields: &[&str],
+) -> Result<(), String> {
     let key = Key::of(resource, object);
     let stored = match store.create(resource, object.clone()) {
         Err(StoreError::AlreadyExists(_)) => store.update_with(&key, |found| {

@@ -233,7 +233,7 @@ impl Switch {
 }
 
 /// Waits until then; without a time, for ever.
-async fn sleep_until(due: Option<tokio::time::Instant>) {
+pub(super) async fn sleep_until(due: Option<tokio::time::Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
