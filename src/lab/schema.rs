@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 /// Where a schema points to another one.
 pub const REFERENCE: &str = "#/components/schemas/";
 /// The schema of every object's metadata.
-const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+pub const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const GVK: &str = "x-kubernetes-group-version-kind";
 
 static NONE: Value = Value::Null;

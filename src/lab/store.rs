@@ -29,7 +29,7 @@ mod kinds;
 #[cfg(test)]
 mod tests;
 
-pub use deletion::{CLEANUP, Deleted, Deletion, FOREGROUND};
+pub use deletion::{CLEANUP, Deleted, Deletion, FOREGROUND, ORPHAN};
 
 /// How many changes are remembered. A reader further behind must list again.
 pub const HISTORY: usize = 8192;

@@ -206,6 +206,12 @@ fn kubectl_works_with_a_defined_kind_as_with_any_other() {
         );
         let words = case.ok(&["api-resources", "--api-group", &group]);
         assert!(words.contains("backups") && words.contains("bk"), "{words}");
+        eventually("its fields are explained", async || {
+            case.said(&["explain", "bk.spec"])
+                .0
+                .contains("target\t<string> -required-")
+        })
+        .await;
         case.ok(&["scale", "bk/nightly", "--replicas=3"]);
         let copies = ["get", "bk/nightly", "-o", "jsonpath={.spec.copies}"];
         assert_eq!(case.ok(&copies), "3");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::frame::kubectl_case;
+use crate::frame::{eventually, kubectl_case};
 
 #[test]
 fn each_kind_is_listed_in_the_columns_people_know() {
@@ -168,5 +168,29 @@ fn a_deployment_is_exposed_by_its_labels() {
         ];
         assert_eq!(case.ok(&spec), "web 80 8080");
         assert!(case.ok(&["describe", "svc/web"]).contains("app=web"));
+    });
+}
+
+#[test]
+fn what_is_orphaned_survives_its_owner() {
+    kubectl_case("orphans", async |case| {
+        case.ok(&["create", "deployment", "web", "--image", case.image()]);
+        let sets = [
+            "get",
+            "rs",
+            "-o",
+            "jsonpath={.items[*].metadata.ownerReferences[*].kind}",
+        ];
+        eventually("it has a replica set", async || {
+            case.ok(&sets) == "Deployment"
+        })
+        .await;
+        let pods = async || case.ok(&["get", "pods", "-o", "name"]).lines().count() == 1;
+        eventually("it has a pod", pods).await;
+        case.ok(&["delete", "deploy/web", "--cascade=orphan", "--timeout=60s"]);
+        assert_eq!(case.ok(&sets), "");
+        assert_eq!(case.ok(&["get", "rs", "-o", "name"]).lines().count(), 1);
+        case.ok(&["delete", "rs", "--all", "--cascade=orphan", "--timeout=60s"]);
+        assert!(pods().await);
     });
 }

@@ -8,9 +8,8 @@ use serde_json::Value;
 use super::request::{self, Filter, Query};
 use super::status::ApiError;
 use super::write::Options;
-use crate::lab::controllers::garbage;
 use crate::lab::kinds::Resource;
-use crate::lab::store::{Deleted, Deletion, Key, Store, StoreError};
+use crate::lab::store::{Deleted, Deletion, Key, Store};
 
 /// Deletes an object; the second value says whether it is gone already.
 ///
@@ -30,14 +29,6 @@ pub fn one(
     }
     let how = How::parse(query, body)?;
     let store = how.options.store(store);
-    if how.orphan {
-        // What would be refused must not have let go anything.
-        store.fork().delete(key, &how.deletion)?;
-        let owner = store
-            .get(key)
-            .ok_or_else(|| StoreError::NotFound(key.clone()))?;
-        garbage::orphan(&store, &owner);
-    }
     Ok(match store.delete(key, &how.deletion)? {
         Deleted::Gone(object) => (object, true),
         Deleted::Terminating(object) => (object, false),
@@ -74,7 +65,6 @@ pub fn collection(
 /// How a deletion was asked for, in the query or in the body.
 struct How {
     deletion: Deletion,
-    orphan: bool,
     options: Options,
 }
 
@@ -102,14 +92,11 @@ impl How {
             uid: text(&body["preconditions"]["uid"]),
             resource_version: text(&body["preconditions"]["resourceVersion"]),
             foreground: policy == "Foreground",
+            orphan: policy == "Orphan",
         };
         // Who deletes manages nothing.
         let mut options = Options::parse(query, &HeaderMap::new())?;
         options.dry_run |= request::lists(&body["dryRun"], "All");
-        Ok(Self {
-            deletion,
-            orphan: policy == "Orphan",
-            options,
-        })
+        Ok(Self { deletion, options })
     }
 }

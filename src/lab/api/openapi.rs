@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 use super::discovery;
 use crate::lab::kinds::Resource;
 use crate::lab::schema;
+use crate::lab::store::Store;
+
+mod custom;
 
 /// A document as it is sent.
 #[derive(Debug)]
@@ -23,22 +26,30 @@ struct Document {
     hash: u32,
 }
 
-static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
-    let documents = groups().into_iter().map(|group| {
-        let text = document_of(group).to_string();
-        Document {
-            path: prefix(group),
+impl Document {
+    fn new(path: String, content: &Value) -> Self {
+        let text = content.to_string();
+        Self {
+            path,
             hash: crc32fast::hash(text.as_bytes()),
             text,
         }
-    });
-    documents.collect()
+    }
+}
+
+static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
+    let documents = groups().into_iter();
+    documents
+        .map(|group| Document::new(prefix(group), &document_of(group)))
+        .collect()
 });
 
 /// `/openapi/v3`: the documents there are.
-pub fn index() -> Value {
+pub fn index(store: &Store) -> Value {
+    let made = custom::documents(store);
     let paths: Map<String, Value> = DOCUMENTS
         .iter()
+        .chain(&made)
         .map(|it| {
             let url = format!("/openapi/v3/{}?hash={:08X}", it.path, it.hash);
             (it.path.clone(), json!({"serverRelativeURL": url}))
@@ -48,9 +59,12 @@ pub fn index() -> Value {
 }
 
 /// `/openapi/v3/PATH`; none when there is no such document.
-pub fn document(path: &str) -> Option<&'static str> {
-    let found = DOCUMENTS.iter().find(|it| it.path == path);
-    found.map(|it| it.text.as_str())
+pub fn find(store: &Store, path: &str) -> Option<String> {
+    if let Some(known) = DOCUMENTS.iter().find(|it| it.path == path) {
+        return Some(known.text.clone());
+    }
+    let mut made = custom::documents(store).into_iter();
+    made.find(|it| it.path == path).map(|it| it.text)
 }
 
 fn groups() -> Vec<&'static str> {
@@ -70,48 +84,73 @@ fn prefix(group: &str) -> String {
 
 /// What a path reads or writes.
 #[derive(Clone, Copy)]
-struct Body {
-    group: &'static str,
-    version: &'static str,
-    kind: &'static str,
+struct Body<'a> {
+    group: &'a str,
+    version: &'a str,
+    kind: &'a str,
+    /// The full name of its schema.
+    schema: Option<&'a str>,
+}
+
+impl Body<'static> {
+    fn known(group: &'static str, version: &'static str, kind: &'static str) -> Self {
+        let schema = schema::of_kind(group, version, kind);
+        Self {
+            group,
+            version,
+            kind,
+            schema: schema.map(|(name, _)| name),
+        }
+    }
+
+    fn of(resource: Resource) -> Self {
+        let names = resource.names();
+        Self::known(names.group, names.version, names.kind)
+    }
 }
 
 fn document_of(group: &str) -> Value {
     let mut paths = Map::new();
     let mut schemas = Map::new();
-    for resource in Resource::ALL {
-        let names = resource.names();
-        if names.group != group {
-            continue;
-        }
-        let scope = if names.namespaced {
-            "/namespaces/{namespace}"
-        } else {
-            ""
-        };
-        let whole = Body {
-            group: names.group,
-            version: names.version,
-            kind: names.kind,
-        };
-        let collection = format!("/{}{scope}/{}", prefix(group), names.plural);
-        let item = format!("{collection}/{{name}}");
-        let verbs = discovery::verbs(resource);
+    let here = Resource::ALL.into_iter();
+    for resource in here.filter(|it| it.names().group == group) {
+        let whole = Body::of(resource);
         for part in discovery::subresources(resource) {
             let (group, version, kind) = part.kind;
-            let body = Body {
-                group,
-                version,
-                kind,
-            };
-            collect_kind(body, &mut schemas);
-            let path = format!("{item}/{}", part.name);
-            paths.insert(path, operations(body, part.verbs, &ON_PART));
+            collect_kind(Body::known(group, version, kind), &mut schemas);
         }
         collect_kind(whole, &mut schemas);
-        paths.insert(collection, operations(whole, verbs, &ON_COLLECTION));
-        paths.insert(item, operations(whole, verbs, &ON_ITEM));
+        paths_of(resource, whole, &prefix(group), &mut paths);
     }
+    document(&paths, &schemas)
+}
+
+/// Adds the paths of a kind and of its subresources.
+fn paths_of(resource: Resource, whole: Body<'_>, prefix: &str, paths: &mut Map<String, Value>) {
+    let names = resource.names();
+    let scope = if names.namespaced {
+        "/namespaces/{namespace}"
+    } else {
+        ""
+    };
+    let collection = format!("/{prefix}{scope}/{}", names.plural);
+    let item = format!("{collection}/{{name}}");
+    for part in discovery::subresources(resource) {
+        let (group, version, kind) = part.kind;
+        let body = if kind == whole.kind {
+            whole
+        } else {
+            Body::known(group, version, kind)
+        };
+        let path = format!("{item}/{}", part.name);
+        paths.insert(path, operations(body, part.verbs, &ON_PART));
+    }
+    let verbs = discovery::verbs(resource);
+    paths.insert(collection, operations(whole, verbs, &ON_COLLECTION));
+    paths.insert(item, operations(whole, verbs, &ON_ITEM));
+}
+
+fn document(paths: &Map<String, Value>, schemas: &Map<String, Value>) -> Value {
     json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": super::route::VERSION},
@@ -141,17 +180,17 @@ const ON_PART: [(&str, &str, &str); 4] = [
     ("patch", "patch", "patch"),
 ];
 
-fn operations(body: Body, served: &[&str], verbs: &Verbs) -> Value {
+fn operations(body: Body<'_>, served: &[&str], verbs: &Verbs) -> Value {
     let served = verbs.iter().filter(|(verb, _, _)| served.contains(verb));
     served
         .map(|(_, method, action)| ((*method).to_owned(), operation(body, action)))
         .collect()
 }
 
-fn operation(body: Body, action: &str) -> Value {
-    let schema = schema::of_kind(body.group, body.version, body.kind);
-    let reference =
-        schema.map_or_else(|| json!({"type": "object"}), |(name, _)| reference_to(name));
+fn operation(body: Body<'_>, action: &str) -> Value {
+    let reference = body
+        .schema
+        .map_or_else(|| json!({"type": "object"}), reference_to);
     let mut operation = json!({
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": {
@@ -199,8 +238,8 @@ fn reference_to(name: &str) -> Value {
     json!({"$ref": format!("{}{name}", schema::REFERENCE)})
 }
 
-fn collect_kind(body: Body, schemas: &mut Map<String, Value>) {
-    if let Some((name, _)) = schema::of_kind(body.group, body.version, body.kind) {
+fn collect_kind(body: Body<'_>, schemas: &mut Map<String, Value>) {
+    if let Some(name) = body.schema {
         collect(name, schemas);
     }
 }
@@ -239,11 +278,12 @@ mod tests {
 
     #[test]
     fn every_document_in_the_index_is_there_and_is_whole() {
-        let index = index();
+        let store = Store::new(0);
+        let index = index(&store);
         let paths = index["paths"].as_object().unwrap();
         assert!(paths.contains_key("api/v1") && paths.contains_key("apis/apps/v1"));
         for path in paths.keys() {
-            let document: Value = serde_json::from_str(document(path).unwrap()).unwrap();
+            let document: Value = serde_json::from_str(&find(&store, path).unwrap()).unwrap();
             let text = document["paths"].to_string();
             assert!(text.contains("fieldValidation"), "{path}");
             let schemas = document["components"]["schemas"].as_object().unwrap();
@@ -253,7 +293,7 @@ mod tests {
                 assert!(schemas.contains_key(name), "{name} in {path}");
             }
         }
-        assert!(document("apis/autoscaling/v1").is_none());
+        assert!(find(&store, "apis/autoscaling/v1").is_none());
     }
 
     #[test]

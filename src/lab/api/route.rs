@@ -170,9 +170,9 @@ impl Api {
             Target::GroupVersion { group, version } => {
                 discovery::resource_list(&self.store.kinds(), group, version)
             }
-            Target::OpenApi(None) => Some(openapi::index()),
+            Target::OpenApi(None) => Some(openapi::index(&self.store)),
             Target::OpenApi(Some(path)) => {
-                let text = openapi::document(path).ok_or_else(ApiError::no_such_path)?;
+                let text = openapi::find(&self.store, path).ok_or_else(ApiError::no_such_path)?;
                 return Ok(respond::typed(StatusCode::OK, "application/json", text));
             }
             Target::Review(_) | Target::Collection { .. } | Target::Object { .. } => None,

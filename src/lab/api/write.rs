@@ -18,6 +18,9 @@ use crate::lab::kinds::Resource;
 use crate::lab::store::{Key, Store, StoreError, View, new_uid};
 use crate::lab::{admission, defaults};
 
+/// How many names are tried for an object that leaves its name to the server.
+const GENERATED_NAMES: u32 = 8;
+
 /// What is done with fields that the type does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FieldValidation {
@@ -107,6 +110,19 @@ pub fn create(
     object: Value,
     options: &Options,
 ) -> Result<Written, ApiError> {
+    let metadata = &object["metadata"];
+    let named = !metadata["name"].as_str().unwrap_or_default().is_empty();
+    if named || !metadata["generateName"].is_string() {
+        return create_as(store, resource, namespace, object, options, true);
+    }
+    // Another name for one that is taken, as often as the real server tries.
+    for _ in 1..GENERATED_NAMES {
+        let object = object.clone();
+        match create_as(store, resource, namespace, object, options, true) {
+            Err(error) if error.reason == "AlreadyExists" => {}
+            made => return made,
+        }
+    }
     create_as(store, resource, namespace, object, options, true)
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::owned::{self, Owner};
 use crate::lab::kinds::Resource;
-use crate::lab::store::{Deletion, FOREGROUND, Key, Store, StoreError};
+use crate::lab::store::{Deletion, FOREGROUND, Key, ORPHAN, Store, StoreError};
 
 /// Who names whom as an owner: kept up to date, so that the end of one object
 /// is no reason to read all others.
@@ -52,7 +52,11 @@ fn uids(object: &Value) -> impl Iterator<Item = &str> {
 /// has just been deleted for want of an owner.
 pub fn collect(store: &Store, index: &Index, key: &Key, object: &Value) -> bool {
     if object["metadata"]["deletionTimestamp"].is_string() {
-        if waits(object) {
+        if has(object, ORPHAN) {
+            orphan(store, object);
+            let_go(store, key, ORPHAN);
+        }
+        if has(object, FOREGROUND) {
             finish(store, index, key, object);
         }
         return false;
@@ -81,7 +85,7 @@ pub fn collect(store: &Store, index: &Index, key: &Key, object: &Value) -> bool 
 }
 
 /// Lets go what an object owns, so that it survives the object.
-pub fn orphan(store: &Store, owner: &Value) {
+fn orphan(store: &Store, owner: &Value) {
     let uid = owner["metadata"]["uid"].as_str().unwrap_or_default();
     let namespace = owner["metadata"]["namespace"].as_str();
     for resource in store.kinds() {
@@ -113,13 +117,7 @@ fn finish(store: &Store, index: &Index, key: &Key, owner: &Value) {
     }
     // What has just been deleted may be gone already: its end causes the next look.
     if !blocked {
-        // Gone already: nothing to finish.
-        let _ = store.update_with(key, |object| {
-            if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
-                finalizers.retain(|it| it != FOREGROUND);
-            }
-            Ok::<(), StoreError>(())
-        });
+        let_go(store, key, FOREGROUND);
     }
 }
 
@@ -128,9 +126,20 @@ fn exists(store: &Store, dependent: &Key, owner: &Owner) -> bool {
     found.is_some_and(|found| found["metadata"]["uid"] == owner.uid.as_str())
 }
 
-fn waits(object: &Value) -> bool {
+/// Removes a finalizer of ours.
+fn let_go(store: &Store, key: &Key, finalizer: &str) {
+    // Gone already: nothing to finish.
+    let _ = store.update_with(key, |object| {
+        if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
+            finalizers.retain(|it| it != finalizer);
+        }
+        Ok::<(), StoreError>(())
+    });
+}
+
+fn has(object: &Value, finalizer: &str) -> bool {
     let finalizers = object["metadata"]["finalizers"].as_array();
-    finalizers.is_some_and(|finalizers| finalizers.iter().any(|it| it == FOREGROUND))
+    finalizers.is_some_and(|finalizers| finalizers.iter().any(|it| it == finalizer))
 }
 
 fn delete(store: &Store, key: &Key, foreground: bool) {

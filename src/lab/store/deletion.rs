@@ -15,6 +15,9 @@ use crate::lab::kinds::Resource;
 /// The finalizer of an owner that waits for what it owns to go first.
 pub const FOREGROUND: &str = "foregroundDeletion";
 
+/// The finalizer of an owner that goes when what it owns has been let go.
+pub const ORPHAN: &str = "orphan";
+
 /// The finalizer of a definition whose objects go first.
 pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
@@ -30,6 +33,8 @@ pub struct Deletion {
     pub resource_version: Option<String>,
     /// Keep the object, marked, until what it owns is gone.
     pub foreground: bool,
+    /// Keep the object, marked, until what it owns has been let go.
+    pub orphan: bool,
 }
 
 /// What a deletion did.
@@ -78,6 +83,9 @@ impl Store {
                 }
                 if how.foreground {
                     add_finalizer(&mut object, FOREGROUND);
+                }
+                if how.orphan {
+                    add_finalizer(&mut object, ORPHAN);
                 }
                 if finalizers(&object).is_empty() {
                     return Ok(self.gone(&mut inner, key, &current));

@@ -23,6 +23,9 @@ const UNCHECKED: [&str; 11] = [
     "rgbcolor",
 ];
 
+/// The annotation of definitions in Kubernetes' own groups.
+const APPROVED: &str = "api-approved.kubernetes.io";
+
 /// What stands against a definition.
 pub fn check(definition: &Value, errors: &mut Vec<FieldError>) {
     let spec = &definition["spec"];
@@ -99,6 +102,15 @@ fn names(definition: &Value, errors: &mut Vec<FieldError>) {
         if text(&spec["names"][field]).is_empty() {
             errors.push(FieldError::required(format!("spec.names.{field}"), ""));
         }
+    }
+    let protected = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|it| group == *it || group.ends_with(&format!(".{it}")));
+    if protected && definition["metadata"]["annotations"][APPROVED].is_null() {
+        errors.push(FieldError::required(
+            format!("metadata.annotations[{APPROVED}]"),
+            "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111",
+        ));
     }
     let expected = format!("{plural}.{group}");
     let name = &definition["metadata"]["name"];

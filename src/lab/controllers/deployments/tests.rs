@@ -1,5 +1,4 @@
 use super::*;
-use crate::lab::controllers;
 use crate::lab::controllers::world::World;
 
 impl World {
@@ -195,8 +194,14 @@ async fn orphans_survive_and_are_found_again() {
     world.deploy(&json!({}));
     world.until("available", |it| it.available() == 1).await;
     let pod = world.pods()[0]["metadata"]["uid"].clone();
-    controllers::garbage::orphan(&world.store, &world.deployment());
-    world.store.delete(&key(), &Deletion::default()).unwrap();
+    let how = Deletion {
+        orphan: true,
+        ..Deletion::default()
+    };
+    world.store.delete(&key(), &how).unwrap();
+    world
+        .until("gone", |it| it.store.get(&key()).is_none())
+        .await;
     assert_eq!(world.sets().len(), 1);
     world.deploy(&json!({}));
     world.until("available", |it| it.available() == 1).await;
