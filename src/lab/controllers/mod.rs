@@ -147,10 +147,10 @@ impl Work {
         match key.resource {
             Resource::Pods => self.mark_of_pod(namespace, object),
             // An orphan may be what one of them lacks.
-            Resource::ReplicaSets if is_orphan(object) => {
+            Resource::ReplicaSets if owned::manager(object).is_none() => {
                 self.mark_all(Resource::Deployments, namespace);
             }
-            Resource::ControllerRevisions if is_orphan(object) => {
+            Resource::ControllerRevisions if owned::manager(object).is_none() => {
                 self.mark_all(Resource::StatefulSets, namespace);
             }
             // Pods may have been refused for want of it.
@@ -208,7 +208,7 @@ impl Work {
     }
 
     fn mark_of_pod(&mut self, namespace: &str, pod: &Value) {
-        if is_orphan(pod) {
+        if owned::manager(pod).is_none() {
             for resource in [
                 Resource::ReplicaSets,
                 Resource::StatefulSets,
@@ -332,9 +332,4 @@ impl Work {
             None => std::future::pending().await,
         }
     }
-}
-
-/// Whether nobody manages an object.
-fn is_orphan(object: &Value) -> bool {
-    !owned::owners(object).any(|owner| owner.controller)
 }

@@ -52,6 +52,13 @@ pub fn owners(object: &Value) -> impl Iterator<Item = Owner> {
     })
 }
 
+/// The uid of what manages an object, of whatever kind it may be.
+pub fn manager(object: &Value) -> Option<&str> {
+    let references = object["metadata"]["ownerReferences"].as_array()?;
+    let manager = references.iter().find(|it| it["controller"] == true)?;
+    manager["uid"].as_str()
+}
+
 /// A reference by which `owner` manages an object.
 pub fn reference(owner: &Value) -> Value {
     json!({
@@ -85,12 +92,12 @@ pub fn claimed_where(
     };
     let ending = owner["metadata"]["deletionTimestamp"].is_string();
     let claim = |object: Arc<Value>| {
-        let manager = owners(&object).find(|it| it.controller);
+        let manager = manager(&object).map(|it| it == uid);
         let meant = selector.matches(&object["metadata"]["labels"]) && fits(&object);
         let gone = object["metadata"]["deletionTimestamp"].is_string();
         match manager {
-            Some(manager) if manager.uid == uid && meant => Some(object),
-            Some(manager) if manager.uid == uid && !gone => {
+            Some(true) if meant => Some(object),
+            Some(true) if !gone => {
                 release(store, &Key::of(resource, &object), uid);
                 None
             }

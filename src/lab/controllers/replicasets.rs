@@ -1,5 +1,7 @@
 //! Replica sets: as many pods of one template as were asked for.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,22 +47,34 @@ pub fn reconcile(store: &Store, key: &Key, set: &Value) -> Option<Duration> {
     status(store, key, set, &active)
 }
 
+/// What a person says a pod is worth: the cheapest goes first.
+const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// Pods in the order in which they are given up: those that serve least first,
-/// then the youngest.
+/// then the cheapest, those that share their node with most others, and the
+/// youngest.
 fn first_to_go(mut pods: Vec<Arc<Value>>) -> Vec<Arc<Value>> {
+    let mut here: BTreeMap<String, usize> = BTreeMap::new();
+    let node = |pod: &Value| pod["spec"]["nodeName"].as_str().map(str::to_owned);
+    for node in pods.iter().filter_map(|pod| node(pod)) {
+        *here.entry(node).or_default() += 1;
+    }
     pods.sort_by_cached_key(|pod| {
-        let placed = pod["spec"]["nodeName"].is_string();
-        let running = pod["status"]["phase"] == "Running";
+        let node = node(pod);
         let ready = owned::ready_since(pod);
-        let created = pod["metadata"]["creationTimestamp"]
-            .as_str()
-            .map(str::to_owned);
+        let cost = pod["metadata"]["annotations"][COST].as_str();
+        let statuses = pod["status"]["containerStatuses"].as_array();
+        let restarts = statuses.into_iter().flatten();
+        let restarts: u64 = restarts.map(|it| count(&it["restartCount"], 0)).sum();
         (
-            placed,
-            running,
+            node.is_some(),
+            pod["status"]["phase"] == "Running",
             ready.is_some(),
-            std::cmp::Reverse(ready),
-            std::cmp::Reverse(created),
+            cost.and_then(|it| it.parse::<i32>().ok()).unwrap_or(0),
+            Reverse(node.and_then(|node| here.get(&node).copied())),
+            Reverse(ready),
+            Reverse(restarts),
+            Reverse(owned::created(pod)),
         )
     });
     pods
@@ -100,4 +114,37 @@ fn status(store: &Store, key: &Key, set: &Value, active: &[Arc<Value>]) -> Optio
         Ok::<(), StoreError>(())
     });
     soonest.and_then(|left| Duration::try_from(left).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, node: &str, since: Option<&str>, cost: &str) -> Arc<Value> {
+        let ready = since.map_or("False", |_| "True");
+        Arc::new(json!({
+            "metadata": {"name": name, "annotations": {COST: cost}},
+            "spec": {"nodeName": node},
+            "status": {"phase": "Running", "conditions": [
+                {"type": "Ready", "status": ready, "lastTransitionTime": since}]},
+        }))
+    }
+
+    #[test]
+    fn what_serves_least_goes_first() {
+        let (early, late) = (Some("2020-01-01T00:00:00Z"), Some("2020-01-02T00:00:00Z"));
+        let pods = vec![
+            pod("other", "b", late, "0"),
+            pod("dear", "a", late, "5"),
+            pod("old", "a", early, "0"),
+            pod("young", "a", late, "0"),
+            pod("cheap", "b", early, "-5"),
+            pod("unready", "b", None, "9"),
+        ];
+        let order: Vec<String> = first_to_go(pods)
+            .iter()
+            .map(|it| it["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(order, ["unready", "cheap", "other", "young", "old", "dear"]);
+    }
 }
