@@ -12,6 +12,30 @@ mod objects;
 
 /// Fills in what a new or replaced object leaves out.
 pub fn fill(resource: Resource, object: &mut Value) {
+    fill_kind(resource, object);
+    // These hold data of others, in which a null may mean something.
+    let foreign = [
+        Resource::ControllerRevisions,
+        Resource::CustomResourceDefinitions,
+    ];
+    if !foreign.contains(&resource) {
+        drop_nulls(object);
+    }
+}
+
+/// Looking for a list that is not there leaves a null in its place.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+fn fill_kind(resource: Resource, object: &mut Value) {
     match resource {
         Resource::Pods => {
             fill_pod_spec(&mut object["spec"]);
@@ -145,6 +169,14 @@ mod tests {
             "IfNotPresent"
         );
         assert_eq!(pod["status"]["phase"], "Pending");
+    }
+
+    #[test]
+    fn no_null_is_left_where_nothing_was_said() {
+        let mut object =
+            json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}});
+        fill(Resource::Pods, &mut object);
+        assert!(!object.to_string().contains("null"), "{object}");
     }
 
     #[test]

@@ -96,13 +96,8 @@ impl Filter {
         Ok(Self {
             namespace,
             labels: LabelSelector::parse(labels).map_err(ApiError::bad_request)?,
-            fields: FieldSelector::parse(fields, &known_fields(resource)).map_err(|why| {
-                let names = resource.names();
-                ApiError::bad_request(format!(
-                    "Unable to find \"{}/{}, Resource={}\" that match label selector \"{labels}\", field selector \"{fields}\": {why}",
-                    names.group, names.version, names.plural,
-                ))
-            })?,
+            fields: FieldSelector::parse(fields, &known_fields(resource))
+                .map_err(ApiError::bad_request)?,
         })
     }
 

@@ -111,3 +111,32 @@ fn a_stopped_lab_leaves_what_is_not_its_own() {
     take(&made).remove().unwrap();
     assert!(!made.exists());
 }
+
+#[test]
+fn defined_kinds_and_their_objects_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = take(directory.path());
+    let (store, _) = state.restore().unwrap();
+    let definition = json!({
+        "metadata": {"name": "foos.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
+            "versions": [{"name": "v1"}],
+        },
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    });
+    store
+        .create(Resource::CustomResourceDefinitions, definition)
+        .unwrap();
+    let kind = store.find_kind("example.com", "foos").unwrap();
+    let object = json!({"metadata": {"namespace": "default", "name": "a"}, "status": {"n": 1}});
+    store.create(kind, object).unwrap();
+    state.save(&store, 0).unwrap();
+    drop(state);
+
+    let (again, _) = take(directory.path()).restore().unwrap();
+    let kind = again.find_kind("example.com", "foos").unwrap();
+    let found = again.get(&Key::new(kind, "default", "a")).unwrap();
+    assert_eq!(found["status"]["n"], 1);
+}
