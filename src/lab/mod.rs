@@ -45,6 +45,8 @@
 //! # What is not
 //! - daemon sets, cron jobs, endpoints, ingresses: not served, so not in
 //!   discovery (*404*);
+//! - of jobs: policies for failures and successes, limits for one index:
+//!   refused (*422*); block devices, and recycling of volumes;
 //! - of custom resources: more than one version, conversion, rules (CEL) and
 //!   rare formats: refused in definitions (*422*);
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and

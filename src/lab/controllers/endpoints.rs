@@ -19,6 +19,8 @@ const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Annotation with the time of the change that a slice shows.
 const CHANGED: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+/// Label of a node with its zone.
+const ZONE: &str = "topology.kubernetes.io/zone";
 /// How many endpoints a slice has at most.
 const MOST: usize = 100;
 
@@ -47,7 +49,11 @@ pub fn reconcile(store: &Store, key: &Key, service: &Value) {
     let meant = pods
         .iter()
         .filter(|pod| selects(service, &pod["metadata"]["labels"]));
-    let wanted = slices(service, meant.map(AsRef::as_ref));
+    let mut wanted = slices(service, meant.map(AsRef::as_ref));
+    let endpoints = wanted.iter_mut().flat_map(|(_, endpoints)| endpoints);
+    for endpoint in endpoints {
+        give_zone(store, endpoint);
+    }
     let mut present: Vec<_> = store
         .list(Resource::EndpointSlices, Some(&key.namespace))
         .items
@@ -140,6 +146,18 @@ fn endpoint(service: &Value, pod: &Value) -> Option<Value> {
         endpoint["hostname"] = pod["spec"]["hostname"].clone();
     }
     Some(endpoint)
+}
+
+/// Says in which zone an endpoint's node is, if it is in one.
+fn give_zone(store: &Store, endpoint: &mut Value) {
+    let Some(node) = endpoint["nodeName"].as_str() else {
+        return;
+    };
+    let node = store.get(&Key::new(Resource::Nodes, "", node));
+    let zone = node.map(|node| node["metadata"]["labels"][ZONE].clone());
+    if let Some(zone) = zone.filter(Value::is_string) {
+        endpoint["zone"] = zone;
+    }
 }
 
 /// The ports of a service as a pod has them.

@@ -341,3 +341,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pod_with_a_finalizer_stays_after_its_end_until_it_is_released() {
+    let store = Store::new(0);
+    for node in [json!("n"), Value::Null] {
+        let pod = json!({
+            "metadata": {"name": "p", "namespace": "d", "finalizers": ["a.b/c"]},
+            "spec": {"nodeName": node},
+            "status": {"phase": "Pending"},
+        });
+        let pod = store.create(Resource::Pods, pod).unwrap();
+        let key = Key::of(Resource::Pods, &pod);
+        store.delete(&key, &Deletion::default()).unwrap();
+        if node.is_string() {
+            assert_eq!(store.get(&key).unwrap()["status"]["phase"], "Pending");
+            store.ended(&key, Some("another"));
+            store.ended(&key, pod["metadata"]["uid"].as_str());
+        }
+        let left = store.get(&key).unwrap();
+        assert_eq!(left["status"]["phase"], "Failed");
+        assert_eq!(left["metadata"]["deletionGracePeriodSeconds"], 0);
+        let released = store.update_with(&key, |pod| {
+            pod["metadata"]["finalizers"] = json!([]);
+            Ok::<(), StoreError>(())
+        });
+        released.unwrap();
+        assert!(store.get(&key).is_none());
+    }
+}

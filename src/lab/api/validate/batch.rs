@@ -21,6 +21,12 @@ const SET_MUTABLE: [&str; 7] = [
 /// on the real server.
 pub fn stateful_set(set: &Value, errors: &mut Vec<FieldError>) {
     let spec = &set["spec"];
+    if !spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"].is_null() {
+        errors.push(FieldError::forbidden(
+            "spec.updateStrategy.rollingUpdate.maxUnavailable",
+            "the lab updates one pod after another",
+        ));
+    }
     not_negative(
         spec,
         &["replicas", "minReadySeconds", "revisionHistoryLimit"],
@@ -126,6 +132,19 @@ pub fn job(job: &Value, errors: &mut Vec<FieldError>) {
         "spec.template.spec",
         errors,
     );
+    for field in [
+        "podFailurePolicy",
+        "successPolicy",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
+        if !spec[field].is_null() {
+            errors.push(FieldError::forbidden(
+                format!("spec.{field}"),
+                "the lab counts a job's successes and failures as a whole",
+            ));
+        }
+    }
 }
 
 /// What may not change in a job.
@@ -163,6 +182,39 @@ fn not_negative(spec: &Value, fields: &[&str], errors: &mut Vec<FieldError>) {
                 &spec[*field],
                 "must be greater than or equal to 0",
             ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::defaults;
+    use crate::lab::kinds::Resource;
+    use serde_json::json;
+
+    fn errors(spec: &Value) -> Vec<String> {
+        let mut object = json!({
+            "metadata": {"name": "j", "uid": "u"},
+            "spec": {"template": {"spec": {
+                "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}},
+        });
+        json_patch::merge(&mut object["spec"], spec);
+        defaults::fill(Resource::Jobs, &mut object);
+        let mut errors = Vec::new();
+        job(&object, &mut errors);
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_a_job_would_not_do_is_refused_rather_than_ignored() {
+        assert_eq!(errors(&json!({})), [""; 0]);
+        for field in ["podFailurePolicy", "successPolicy"] {
+            let said = errors(&json!({field: {"rules": []}}));
+            assert!(
+                said.len() == 1 && said[0].starts_with(&format!("spec.{field}: Forbidden")),
+                "{said:?}"
+            );
         }
     }
 }

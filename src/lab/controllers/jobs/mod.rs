@@ -22,7 +22,9 @@ use crate::lab::store::{Deletion, Key, Store, StoreError, timestamp};
 /// Counts what has ended, makes the next steps and writes the status. Says how
 /// long to wait when time alone will change something.
 pub fn reconcile(store: &Store, key: &Key, job: &Value) -> Option<Duration> {
-    if job["metadata"]["deletionTimestamp"].is_string() {
+    let others = job["spec"]["managedBy"].as_str();
+    let others = others.is_some_and(|it| it != "kubernetes.io/job-controller");
+    if others || job["metadata"]["deletionTimestamp"].is_string() {
         return None;
     }
     let look = Look {

@@ -95,19 +95,19 @@ impl Look<'_> {
             claim["metadata"]["annotations"][PROVISIONER] = json!(driver);
             Ok::<(), StoreError>(())
         });
-        if !provision::is_ours(driver) {
+        let Some(driver) = provision::ours(driver) else {
             let message = format!(
                 "Waiting for a volume to be created either by the external provisioner '{driver}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered."
             );
             self.say(Severity::Normal, "ExternalProvisioning", &message);
             return;
-        }
+        };
         let (namespace, name) = (&self.key.namespace, &self.key.name);
         let message =
             format!("External provisioner is provisioning volume for claim \"{namespace}/{name}\"");
-        self.say(Severity::Normal, "Provisioning", &message);
+        self.say_as(driver, Severity::Normal, "Provisioning", &message);
         match provision::volume(self.claim, class) {
-            Err(why) => self.say(Severity::Warning, "ProvisioningFailed", &why),
+            Err(why) => self.say_as(driver, Severity::Warning, "ProvisioningFailed", &why),
             Ok(volume) => {
                 let Ok(volume) = self.store.create(Resource::PersistentVolumes, volume) else {
                     return;
@@ -116,7 +116,7 @@ impl Look<'_> {
                     "Successfully provisioned volume {}",
                     volume["metadata"]["name"].as_str().unwrap_or_default()
                 );
-                self.say(Severity::Normal, "ProvisioningSucceeded", &message);
+                self.say_as(driver, Severity::Normal, "ProvisioningSucceeded", &message);
                 self.bind(&volume);
             }
         }
@@ -243,7 +243,12 @@ impl Look<'_> {
     }
 
     fn say(&self, severity: Severity, reason: &str, message: &str) {
-        let recorder = Recorder::new(self.store.clone(), "persistentvolume-controller", None);
+        self.say_as("persistentvolume-controller", severity, reason, message);
+    }
+
+    /// Tells something in the name of another component.
+    fn say_as(&self, who: &'static str, severity: Severity, reason: &str, message: &str) {
+        let recorder = Recorder::new(self.store.clone(), who, None);
         let note = Note {
             severity,
             reason,

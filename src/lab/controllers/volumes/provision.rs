@@ -44,9 +44,11 @@ pub(super) fn classes() -> Vec<Value> {
     .collect()
 }
 
-/// Whether the lab plays the driver of that name.
-pub(super) fn is_ours(driver: &str) -> bool {
-    matches!(driver, FILE_DRIVER | DISK_DRIVER)
+/// The driver of that name, if the lab plays it.
+pub(super) fn ours(driver: &str) -> Option<&'static str> {
+    [FILE_DRIVER, DISK_DRIVER]
+        .into_iter()
+        .find(|ours| *ours == driver)
 }
 
 /// The volume that a class makes for a claim.
@@ -58,6 +60,9 @@ pub(super) fn volume(claim: &Value, class: &Value) -> Result<Value, String> {
     let (metadata, spec) = (&claim["metadata"], &claim["spec"]);
     if spec["selector"].is_object() {
         return Err("claim Selector is not supported".to_owned());
+    }
+    if spec["dataSource"].is_object() || spec["dataSourceRef"].is_object() {
+        return Err(refused(class, "the lab makes empty volumes only"));
     }
     let modes = spec["accessModes"].as_array();
     let shared = |mode: &&Value| matches!(mode.as_str(), Some("ReadWriteMany" | "ReadOnlyMany"));

@@ -49,7 +49,7 @@ fn release(store: &Store, key: &Key, volume: &Value, disks: Option<&Path>) {
     match volume["spec"]["persistentVolumeReclaimPolicy"].as_str() {
         Some("Delete") => {
             let driver = volume["metadata"]["annotations"][provision::PROVISIONED_BY].as_str();
-            if !driver.is_some_and(provision::is_ours) {
+            if driver.and_then(provision::ours).is_none() {
                 let why = format!(
                     "error getting deleter volume plugin for volume {:?}: no deletable volume plugin matched",
                     key.name
