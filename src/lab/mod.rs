@@ -62,6 +62,8 @@
 //! - IPv6, and a way from a pod to this machine or the world, where pods have
 //!   networks of their own; addresses and names of services, where they have
 //!   not; UDP from this machine to a service;
+//! - services that tell nodes or clients apart (`Local`, source ranges), that
+//!   bring addresses of their own, or speak SCTP: refused (*422*);
 //! - anonymous requests, client certificates, token reviews, tokens bound to
 //!   objects or for other audiences; giving rights takes the verb `escalate` or
 //!   `bind`, as the lab does not compare what is given with what the giver has;

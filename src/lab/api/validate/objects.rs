@@ -155,6 +155,7 @@ pub fn service(service: &Value, errors: &mut Vec<FieldError>) {
         errors,
     );
     super::metadata::labels(&spec["selector"], "spec.selector", errors);
+    service_limits(spec, errors);
     let named = spec["type"] == "ExternalName";
     if named && spec["externalName"].as_str().unwrap_or_default().is_empty() {
         errors.push(FieldError::required("spec.externalName", ""));
@@ -190,6 +191,37 @@ pub fn service(service: &Value, errors: &mut Vec<FieldError>) {
         if before.iter().any(same) {
             let value = serde_json::json!({"protocol": port["protocol"], "port": port["port"]});
             errors.push(FieldError::duplicate(path, &value));
+        }
+    }
+}
+
+/// What the lab's network does not do is refused.
+fn service_limits(spec: &Value, errors: &mut Vec<FieldError>) {
+    for field in ["externalTrafficPolicy", "internalTrafficPolicy"] {
+        if spec[field] == "Local" {
+            let why = "the lab's network does not tell nodes apart, use Cluster";
+            errors.push(FieldError::forbidden(format!("spec.{field}"), why));
+        }
+    }
+    for (field, why) in [
+        ("externalIPs", "the lab's network has no other addresses"),
+        ("loadBalancerSourceRanges", "the lab balances for everybody"),
+        ("loadBalancerIP", "the lab chooses the address itself"),
+    ] {
+        if !matches!(&spec[field], Value::Null)
+            && spec[field] != ""
+            && spec[field] != Value::Array(Vec::new())
+        {
+            errors.push(FieldError::forbidden(format!("spec.{field}"), why));
+        }
+    }
+    for (index, port) in spec["ports"].as_array().into_iter().flatten().enumerate() {
+        if port["protocol"] == "SCTP" {
+            let path = format!("spec.ports[{index}].protocol");
+            errors.push(FieldError::forbidden(
+                path,
+                "the lab's network has TCP and UDP only",
+            ));
         }
     }
 }
