@@ -192,6 +192,35 @@ fn services_lead_to_pods() {
     }
     let all = bed.sh("client", "getent ahostsv4 each").unwrap();
     assert!(behind.iter().all(|(_, ip)| all.contains(ip)), "{all}");
+    // As most people make one; its name means the service, not the deployment.
+    let run = [
+        "create",
+        "deployment",
+        "shop",
+        "--image=aks-tui/web",
+        "--",
+        "web",
+        "--port",
+        "80",
+    ];
+    bed.kubectl(&run, None).unwrap();
+    let expose = [
+        "expose",
+        "deployment",
+        "shop",
+        "--port=8080",
+        "--target-port=80",
+    ];
+    bed.kubectl(&expose, None).unwrap();
+    eventually("the deployment answers by its service", || {
+        bed.page("client", "shop:8080")
+            .is_ok_and(|page| page.starts_with("shop-"))
+    });
+    bed.pods(&["late"], "aks-tui/shell", &["sleep", "3600"]);
+    let told = bed
+        .sh("late", "echo $SHOP_SERVICE_HOST:$SHOP_SERVICE_PORT")
+        .unwrap();
+    assert!(bed.page("late", &told).is_ok(), "{told}");
     // Where nobody is, one is told so at once.
     let refused = bed.page("client", "nobody:8080").unwrap_err();
     assert!(refused.contains("Connection refused"), "{refused}");
@@ -231,6 +260,17 @@ fn this_machine_reaches_services_by_load_balancer_and_node_port() {
     eventually("the node port answers", || {
         page(&on_node).is_ok_and(|page| page == "a")
     });
+    // What the lab does not do is refused, not ignored.
+    for spec in [
+        json!({"externalTrafficPolicy": "Local"}),
+        json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]}),
+        json!({"ports": [{"port": 1, "protocol": "SCTP"}]}),
+    ] {
+        let patch = json!({"spec": spec}).to_string();
+        let refused = bed.kubectl(&["patch", "service", "front", "-p", &patch], None);
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("Forbidden: the lab"), "{refused}");
+    }
     bed.kubectl(&["delete", "service", "front"], None).unwrap();
     eventually("both doors are shut", || {
         TcpStream::connect(&at).is_err() && TcpStream::connect(&on_node).is_err()

@@ -21,6 +21,7 @@ mod customs;
 mod frame;
 mod kubectl;
 mod lifecycle;
+mod network;
 mod objects;
 mod services;
 mod validation;

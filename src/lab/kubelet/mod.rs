@@ -39,6 +39,7 @@ mod backoff;
 mod env;
 mod images;
 mod machine;
+mod peers;
 mod pod;
 mod power;
 mod resolver;
@@ -50,7 +51,7 @@ pub use backoff::BackoffMode;
 pub use machine::Heartbeat;
 pub use power::POWER_ANNOTATION;
 
-use addresses::{Addresses, Place};
+use addresses::Addresses;
 use machine::Machine;
 use pod::{Desired, Worker};
 use power::{Power, Switch};
@@ -77,9 +78,6 @@ pub const RUN_ANNOTATION: &str = "lab.aks-tui.dev/run";
 /// Annotation of a pod, with a container's name behind it: the pid of the
 /// container's program on the machine, while it runs.
 pub const PID_ANNOTATION: &str = "lab.aks-tui.dev/pid-";
-
-/// Label that names the instance a deployment runs.
-const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
 /// A node's status is renewed with every so many leases even when nothing has
 /// changed: every five minutes by default, as the real kubelet does.
@@ -381,7 +379,10 @@ impl Follower {
                     }
                     (Resource::Pods, Change::Deleted) => self.gone(&event.object),
                     (Resource::Pods, _) => self.pod(&event.object),
-                    (Resource::Deployments, Change::Added | Change::Deleted) => {
+                    (
+                        Resource::Deployments | Resource::Services,
+                        Change::Added | Change::Deleted,
+                    ) => {
                         for post in lock(&self.posts).values() {
                             post.worker.write_hosts();
                         }
@@ -396,7 +397,12 @@ impl Follower {
 
     /// Looks at every pod, and watches from there.
     fn begin(&self) -> Watch {
-        let kinds = [Resource::Nodes, Resource::Pods, Resource::Deployments];
+        let kinds = [
+            Resource::Nodes,
+            Resource::Pods,
+            Resource::Deployments,
+            Resource::Services,
+        ];
         let (objects, watch) = self.shared.store.list_and_watch(&kinds);
         let pods: Vec<_> = objects
             .iter()
@@ -517,84 +523,4 @@ impl Shared {
             .iter()
             .find(|machine| name == machine.name.as_str())
     }
-
-    /// The replicas that a pod is one of: its deployment's, its owner's, or
-    /// itself alone.
-    fn group(&self, pod: &Pod) -> String {
-        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-        let owner = pod.metadata.owner_references.iter().flatten();
-        let owner = owner
-            .into_iter()
-            .find(|owner| owner.controller == Some(true));
-        let Some(owner) = owner else {
-            let name = pod.metadata.name.clone().unwrap_or_default();
-            return format!("{namespace}/pod/{name}");
-        };
-        let set = Key::new(Resource::ReplicaSets, &namespace, &owner.name);
-        let set = (owner.kind == "ReplicaSet")
-            .then(|| self.store.get(&set))
-            .flatten();
-        let owners = set
-            .as_ref()
-            .and_then(|set| set["metadata"]["ownerReferences"].as_array());
-        let deployment = owners.into_iter().flatten().find_map(|owner| {
-            (owner["kind"] == "Deployment")
-                .then(|| owner["name"].as_str())
-                .flatten()
-        });
-        match deployment {
-            Some(deployment) => deployment_group(&namespace, deployment),
-            None => format!("{namespace}/{}/{}", owner.kind, owner.name),
-        }
-    }
-
-    /// Every instance of a namespace: its names and its address.
-    fn instances(&self, namespace: &str) -> Vec<(Vec<String>, String)> {
-        let deployments = self
-            .store
-            .list(Resource::Deployments, Some(namespace))
-            .items;
-        let instance = |deployment: &Value| {
-            let name = deployment["metadata"]["name"].as_str()?;
-            let labels = [
-                &deployment["metadata"]["labels"],
-                &deployment["spec"]["template"]["metadata"]["labels"],
-            ];
-            let instance = labels
-                .iter()
-                .find_map(|labels| labels[INSTANCE_LABEL].as_str());
-            let place = Place {
-                group: deployment_group(namespace, name),
-                index: 0,
-            };
-            let address = self.addresses.of(&place)?;
-            let mut names: Vec<_> = instance.into_iter().map(str::to_owned).collect();
-            names.push(name.to_owned());
-            names.dedup();
-            Some((names, address.to_string()))
-        };
-        deployments.iter().filter_map(|it| instance(it)).collect()
-    }
-
-    /// The variables that tell the instances' addresses, and where the API is
-    /// if pods can reach it.
-    fn services(&self, namespace: &str) -> Vec<(String, String)> {
-        let variable = |(names, address): (Vec<String>, _)| {
-            Some((env::service_variable(names.first()?), address))
-        };
-        let instances = self.instances(namespace).into_iter();
-        let mut variables: Vec<_> = instances.filter_map(variable).collect();
-        if self.network.mode() == Mode::Namespaces {
-            let api = [
-                ("HOST", network::API.to_string()),
-                ("PORT", "443".to_owned()),
-            ];
-            variables.extend(api.map(|(what, is)| (format!("KUBERNETES_SERVICE_{what}"), is)));
-        }
-        variables
-    }
-}
-
-fn deployment_group(namespace: &str, name: &str) -> String {
-    format!("{namespace}/{name}")
 }

@@ -326,7 +326,7 @@ impl Worker {
         let around = Surroundings {
             pod_ip: self.address().to_owned(),
             host_ip: self.machine.address.clone(),
-            services: self.shared.services(&self.subject.namespace),
+            services: self.shared.services(&self.pod),
         };
         let mut env =
             env::environment(&self.pod, spec, &around).map_err(|why| Obstacle::config(&why))?;
