@@ -17,6 +17,7 @@
 mod support;
 
 mod access;
+mod apply;
 mod customs;
 mod frame;
 mod kubectl;

@@ -28,6 +28,7 @@ mod limits;
 mod logs;
 mod manage;
 mod openapi;
+mod operations;
 mod patch;
 mod path;
 mod present;

@@ -8,8 +8,8 @@
 
 use serde_json::{Map, Value};
 
-use super::request;
 use super::status::ApiError;
+use super::{operations, request};
 use crate::lab::schema::Place;
 
 /// The media type of an applied object.
@@ -48,9 +48,7 @@ impl Patch {
             }
         };
         match content_type {
-            "application/json-patch+json" => {
-                Ok(Self::Json(serde_json::from_slice(body).map_err(bad)?))
-            }
+            "application/json-patch+json" => Ok(Self::Json(operations::parse(body)?)),
             "application/merge-patch+json" => Ok(Self::Merge(object()?)),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic(object()?)),
             APPLY => Ok(Self::Apply(request::parse_applied(body)?)),
@@ -79,14 +77,7 @@ impl Patch {
     /// that there is not.
     pub fn change(&self, object: &mut Value, place: Place<'_>) -> Result<(), ApiError> {
         match self {
-            Self::Json(patch) => json_patch::patch(object, patch).map_err(|error| {
-                let mut refusal = ApiError::bad_request(format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                ));
-                refusal.code = http::StatusCode::UNPROCESSABLE_ENTITY;
-                refusal.reason = "Invalid";
-                refusal
-            })?,
+            Self::Json(patch) => operations::apply(object, patch)?,
             Self::Merge(patch) => json_patch::merge(object, patch),
             Self::Strategic(patch) => strategic(object, patch, place)?,
             // Who is laid over whom is decided with the managers: `write::apply`.
