@@ -210,6 +210,12 @@ fn operation(body: Body<'_>, action: &str) -> Value {
     }
     let written: &[&str] = match action {
         "post" | "put" => &["application/json", "application/yaml"],
+        // Nothing says how lists of a defined kind merge strategically.
+        "patch" if body.schema.is_some_and(|it| schema::named(it).is_none()) => &[
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/apply-patch+yaml",
+        ],
         "patch" => &[
             "application/json-patch+json",
             "application/merge-patch+json",
