@@ -360,6 +360,11 @@ const POD_PARTS: &[Subresource] = &[
         kind: ("", "v1", "Pod"),
         verbs: &["get"],
     },
+    Subresource {
+        name: "portforward",
+        kind: ("", "v1", "PodPortForwardOptions"),
+        verbs: &["create", "get"],
+    },
 ];
 
 /// A kind outside namespaces.

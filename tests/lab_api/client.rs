@@ -1,4 +1,5 @@
 //! Ways to talk to a lab.
+#![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@
 //!
 //! - `path` reads what a request is about, `request` what else it carries;
 //! - `read`, `write`, `watch` work on the [store](crate::lab::store);
-//! - `logs` and `exec` carry a [node's](crate::lab::node) streams;
+//! - `logs` and `streams` carry a [node's](crate::lab::node) streams;
 //! - `present` and `table` choose how objects are shown;
 //! - `status` says no in the real server's words.
 
@@ -23,7 +23,6 @@ mod custom;
 mod delete;
 mod discovery;
 mod evict;
-mod exec;
 mod limits;
 mod logs;
 mod manage;
@@ -42,6 +41,7 @@ mod route;
 mod scale;
 mod server;
 mod status;
+mod streams;
 mod table;
 mod tls;
 mod transport;

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::Line;
-use super::exec::{self, Upgrade};
 use super::limits::{Flow, Limits};
 use super::patch::Patch;
 use super::path::{self, Target};
@@ -19,11 +18,11 @@ use super::respond::{self, Body};
 use super::status::{ApiError, FieldError};
 use super::write::{self, Options, Part, Written};
 use super::{
-    authorize, delete, discovery, evict, logs, openapi, reach, read, reviews, scale, watch,
+    authorize, delete, discovery, evict, logs, openapi, reach, read, reviews, scale, streams, watch,
 };
 use crate::lab::access::{User, Users};
 use crate::lab::kinds::Resource;
-use crate::lab::node::{ExecRequest, Node};
+use crate::lab::node::Node;
 use crate::lab::schema::Place;
 use crate::lab::store::{Key, Store};
 
@@ -90,15 +89,15 @@ impl Api {
             path::parse(&self.store, request.uri().path()).ok_or_else(ApiError::no_such_path)?;
         let query = Query::parse(request.uri().query());
         if let Target::Object {
-            resource: Resource::Pods,
+            resource,
             namespace,
             name,
             subresource: Some(part),
         } = &target
-            && part == "exec"
+            && streams::serves(*resource, part)
         {
-            let key = Key::new(Resource::Pods, namespace, name);
-            return self.exec(&key, &query, &mut request);
+            let key = Key::new(*resource, namespace, name);
+            return streams::answer(self, &key, part, &query, &mut request);
         }
         let (head, body) = request.into_parts();
         let length = body
@@ -373,52 +372,6 @@ impl Api {
         let stop = self.stop.clone();
         let text = logs::open(self.node.as_ref(), &pod, container, options, stop).await?;
         Ok(respond::stream("text/plain", text))
-    }
-
-    fn exec(&self, key: &Key, query: &Query, request: &mut Request<Incoming>) -> Answer {
-        if !matches!(*request.method(), Method::GET | Method::POST) {
-            return Err(ApiError::method_not_allowed());
-        }
-        let pod = read::get(&self.store, key)?;
-        let container = logs::container(&pod, query.get("container"))?.to_owned();
-        if matches!(
-            pod["status"]["phase"].as_str(),
-            Some("Succeeded" | "Failed")
-        ) {
-            return Err(ApiError::bad_request(format!(
-                "cannot exec into a container in a completed pod; current phase is {}",
-                pod["status"]["phase"].as_str().unwrap_or_default()
-            )));
-        }
-        let command = ExecRequest {
-            command: query.all("command").map(str::to_owned).collect(),
-            stdin: query.flag("stdin")?,
-            stdout: query.flag("stdout")?,
-            stderr: query.flag("stderr")?,
-            tty: query.flag("tty")?,
-        };
-        if command.command.is_empty() {
-            return Err(ApiError::bad_request(
-                "PodExecOptions is invalid: command: Required value",
-            ));
-        }
-        if !(command.stdin || command.stdout || command.stderr) {
-            return Err(ApiError::bad_request(
-                "you must specify at least 1 of stdin, stdout, stderr",
-            ));
-        }
-        reach::streams(self.node.as_ref(), &pod)?;
-        let (response, upgraded) = Upgrade::accept(request)?.into_parts();
-        let (node, stop) = (Arc::clone(&self.node), self.stop.clone());
-        let uid = pod["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        self.tasks.spawn(async move {
-            let session = node.exec(&uid, &container, command.clone());
-            exec::serve(upgraded, session, &command, stop).await;
-        });
-        Ok(response)
     }
 }
 
