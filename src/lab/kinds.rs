@@ -346,6 +346,11 @@ kinds! {
 
 const POD_PARTS: &[Subresource] = &[
     Subresource {
+        name: "attach",
+        kind: ("", "v1", "PodAttachOptions"),
+        verbs: &["create", "get"],
+    },
+    Subresource {
         name: "eviction",
         kind: ("policy", "v1", "Eviction"),
         verbs: &["create"],

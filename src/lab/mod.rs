@@ -13,8 +13,8 @@
 //! # What is there
 //! - [`store`]: every object, one version counter, watches, compaction;
 //! - [`api`]: the kinds of [`kinds`], pods with log, exec,
-//!   port-forward and eviction, what has replicas with scale; custom resources by definition; deletion of whole
-//!   collections; list in pages, watch with bookmarks, streaming lists and *410*;
+//!   attach, port-forward and eviction, what has replicas with scale; custom
+//!   resources by definition; deletion of whole collections; list in pages, watch with bookmarks, streaming lists and *410*;
 //!   label and field selectors; JSON, merge and strategic merge patches;
 //!   server-side apply; dry runs; field validation; tables; discovery; bounds on
 //!   what one user may ask at once (*429*);
@@ -34,7 +34,8 @@
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
 //!   exit codes and signals, logs, commands in containers; several nodes, each
 //!   with a switch (the annotation `aks-tui.dev/power`) that pulls its plug;
-//! - port-forward and exec over WebSocket and SPDY/3.1, for kubectl of any age;
+//! - exec, attach, cp and port-forward over WebSocket and SPDY/3.1, for kubectl
+//!   of any age; programs with an input and a terminal (`kubectl run -it`);
 //! - [`network`]: a network a pod where the kernel gives them, else the
 //!   machine's loopback addresses, as the node's annotation says; services by
 //!   address and by name, load balancers and node ports on this machine; faults
@@ -53,8 +54,7 @@
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
 //!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
 //!   created (*422*), never ignored;
-//! - attach and proxy (*404*), OpenAPI v2 (*404*),
-//!   HTTP/2, protobuf but for the few
+//! - proxy (*404*), OpenAPI v2 (*404*), HTTP/2, protobuf but for the few
 //!   bodies that kubectl sends in nothing else (*415*);
 //! - managers of what the lab's own controllers and kubelet write: managed
 //!   fields tell of clients only;

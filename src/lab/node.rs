@@ -43,6 +43,14 @@ pub trait Node: Send + Sync + 'static {
         request: ExecRequest,
     ) -> BoxFuture<'_, Result<ExecSession, NodeError>>;
 
+    /// Attaches to the streams of a running container's own program, from now
+    /// on; with `stdin` to its input as well, if it has one.
+    ///
+    /// # Errors
+    /// [`NodeError::NotFound`] when it does not run.
+    fn attach(&self, pod_uid: &str, container: &str, stdin: bool)
+    -> Result<ExecSession, NodeError>;
+
     /// Connects to a port of a pod, by the pod's address.
     fn dial(&self, pod: IpAddr, port: u16) -> BoxFuture<'_, io::Result<TcpStream>>;
 }
@@ -120,7 +128,8 @@ pub struct TerminalSize {
     pub height: u16,
 }
 
-/// A running command. Dropping the session kills it.
+/// A running command, whose end comes with its session's, or a program that
+/// somebody has attached to, which goes on without them.
 #[derive(Debug)]
 pub struct ExecSession {
     /// Standard input, when it was asked for; dropping it closes the stream.

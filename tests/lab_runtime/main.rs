@@ -16,7 +16,7 @@ use std::time::Duration;
 use aks_tui::lab::node::{ExecRequest, ExecSession, NodeError, Stream, TerminalSize};
 
 use aks_tui::lab::runtime::{
-    Config, Container, ContainerSpec, Ending, Isolation, Mount, Runtime, RuntimeError, StartError,
+    Config, ConsoleSpec, Container, ContainerSpec, Ending, Isolation, Mount, Runtime, RuntimeError, StartError,
 };
 
 use bytes::Bytes;
@@ -74,6 +74,7 @@ impl Bed {
             network: None,
             links: Vec::new(),
             mounts: Vec::new(),
+            console: ConsoleSpec::default(),
             log_directory: self.state.path().join("logs"),
             execution: 0,
         }

@@ -11,7 +11,9 @@ mod kubectl;
 #[path = "../support/lab.rs"]
 mod support;
 
+mod attach;
 mod commands;
+mod copy;
 mod forward;
 
 use support::{Lab, isolations};

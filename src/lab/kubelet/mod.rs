@@ -319,6 +319,15 @@ impl Node for Kubelet {
         Box::pin(async move { worker?.exec(&container, request).await })
     }
 
+    fn attach(
+        &self,
+        pod_uid: &str,
+        container: &str,
+        stdin: bool,
+    ) -> Result<ExecSession, NodeError> {
+        self.worker(pod_uid, container)?.attach(container, stdin)
+    }
+
     fn dial(&self, pod: IpAddr, port: u16) -> BoxFuture<'_, io::Result<TcpStream>> {
         Box::pin(self.shared.network.connect(pod, port))
     }

@@ -418,17 +418,22 @@ impl Worker {
 
     /// Starts a command in a running container.
     pub async fn exec(&self, name: &str, request: ExecRequest) -> Result<ExecSession, NodeError> {
-        let container = {
-            let executions = self
-                .executions
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            executions.get(name).and_then(|it| it.container.clone())
-        };
-        match container {
-            Some(container) => container.exec(request).await,
-            None => Err(NodeError::NotFound(name.to_owned())),
-        }
+        self.running(name)?.exec(request).await
+    }
+
+    /// Attaches to a running container's program.
+    pub fn attach(&self, name: &str, stdin: bool) -> Result<ExecSession, NodeError> {
+        self.running(name)?.attach(stdin)
+    }
+
+    /// The container's newest execution.
+    fn running(&self, name: &str) -> Result<Container, NodeError> {
+        let executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let newest = executions.get(name).and_then(|it| it.container.clone());
+        newest.ok_or_else(|| NodeError::NotFound(name.to_owned()))
     }
 }
 

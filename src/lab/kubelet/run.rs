@@ -361,6 +361,11 @@ impl Worker {
             network: self.network(),
             links: image.links.iter().map(|link| (*link).to_owned()).collect(),
             mounts,
+            console: runtime::ConsoleSpec {
+                stdin: spec.stdin == Some(true),
+                once: spec.stdin_once == Some(true),
+                tty: spec.tty == Some(true),
+            },
             log_directory: self.log_directory(&spec.name),
             execution: if fresh { 0 } else { unit.restarts + 1 },
         })

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
+use super::console::{Console, ConsoleSpec};
 use super::logs::Log;
 use super::procs::{self, Process};
 use super::records::{self, Records};
@@ -51,6 +52,8 @@ pub struct ContainerSpec {
     /// Volumes. Without namespaces there is no place to mount them; the caller
     /// passes their paths to the program instead.
     pub mounts: Vec<Mount>,
+    /// Its standard input, and whether it has a terminal.
+    pub console: ConsoleSpec,
     /// Directory of its logs.
     pub log_directory: PathBuf,
     /// Number of this execution; it names the log file.
@@ -92,7 +95,16 @@ struct Inner {
     started_at: Timestamp,
     log: Log,
     control: Arc<Channel>,
+    console: Arc<Console>,
     gone: watch::Receiver<Option<Exit>>,
+}
+
+/// An init that has just been spawned.
+pub(super) struct Spawned {
+    pub child: Child,
+    pub control: OwnedFd,
+    /// Where the output of a terminal is to go.
+    pub record: Option<OwnedFd>,
 }
 
 /// What is cleaned away when a container is gone.
@@ -117,11 +129,16 @@ impl Container {
         id: String,
         name: String,
         boot: &Boot,
-        control: OwnedFd,
-        mut child: Child,
+        spawned: Spawned,
+        console: ConsoleSpec,
         log: Log,
         remains: Remains,
     ) -> Result<Self, StartError> {
+        let Spawned {
+            mut child,
+            control,
+            record,
+        } = spawned;
         let pid = child.id() as i32;
         let isolation = match boot.root {
             Some(_) => Isolation::Namespaces,
@@ -147,14 +164,19 @@ impl Container {
                 ))
             })??;
             match answer {
-                Some((Report::Running { pid }, handles)) => Ok((init, control, pid, handles)),
+                Some((Report::Running { pid }, handles)) => {
+                    let mut handles = handles.into_iter();
+                    let kept = console.is_kept().then(|| handles.next()).flatten();
+                    let console = Console::open(console, kept, record, log.viewers())?;
+                    Ok((init, control, pid, handles.next(), Arc::new(console)))
+                }
                 Some((Report::Failed(reason), _)) => Err(StartError::Refused(reason)),
                 Some((Report::Exited(_), _)) | None => {
                     Err(io::Error::other("its init ended before the program ran").into())
                 }
             }
         };
-        let (init, control, inner_pid, handles) = match started.await {
+        let (init, control, inner_pid, handle, console) = match started.await {
             Ok(started) => started,
             Err(error) => {
                 // Gone already, or of no use.
@@ -173,17 +195,19 @@ impl Container {
             isolation,
             pid: match isolation {
                 Isolation::Group => Some(inner_pid),
-                Isolation::Namespaces => handles.first().and_then(pid_of),
+                Isolation::Namespaces => handle.as_ref().and_then(pid_of),
             },
             init,
             started_at: Timestamp::now(),
             log: log.clone(),
             control: Arc::clone(&control),
+            console: Arc::clone(&console),
             gone,
         }));
         tokio::spawn(async move {
             let exit = watch_over(&id, &control, child, isolation).await;
             log.ended().await;
+            console.close();
             remains.clear(&id);
             tell.send_replace(Some(exit));
         });
@@ -268,6 +292,16 @@ impl Container {
                 Ok(sessions::finished(&request, outcome).await)
             }
         }
+    }
+
+    /// Attaches to the program's own streams: what it says from now on and, with
+    /// `stdin`, its input. The session ends with the program.
+    ///
+    /// # Errors
+    /// [`NodeError::NotFound`] when the container is no longer running.
+    pub fn attach(&self, stdin: bool) -> Result<ExecSession, NodeError> {
+        let attached = self.0.console.attach(stdin);
+        attached.ok_or_else(|| NodeError::NotFound(self.0.name.clone()))
     }
 
     /// Its log.

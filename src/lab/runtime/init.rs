@@ -36,6 +36,11 @@ use crate::sys::{self, Birth, Session};
 /// Pods yield to the cockpit and the lab: on two cores the screen stays live.
 const NICE: i32 = 5;
 
+/// Options of tar for commands beside the program, unless it has its own. The
+/// container has one user, root, which cannot give files away: without this
+/// `kubectl cp` of any other user's file would fail.
+const TAR: &str = "TAR_OPTIONS";
+
 /// Signals that a program may be meant by when its init gets them.
 const FORWARDED: [SignalKind; 6] = [
     SignalKind::hangup(),
@@ -190,19 +195,26 @@ impl Init {
         let children = signal(SignalKind::child()).map_err(|error| error.to_string())?;
         let forwarded = forwarded().map_err(|error| error.to_string())?;
         let mut program = command(&boot, &boot.argv).map_err(|refused| refused.reason)?;
+        let console = connect_console(&mut program, &boot).map_err(|error| error.to_string())?;
         let birth = Birth {
-            session: Session::New,
+            session: if boot.tty {
+                Session::NewWithTerminal
+            } else {
+                Session::New
+            },
             parent_death: Some(Signal::KILL),
         };
         sys::prepare(&mut program, birth);
-        let program = program
-            .stdin(Stdio::null())
-            .spawn()
+        let started = program.spawn();
+        // With it go this process's own ends of the program's streams.
+        drop(program);
+        let program = started
             .map_err(|error| Refused::from_exec(&boot.argv[0], &error).reason)?;
         let program = Pid::from_child(&program);
         // Where the kernel has no such handle, the lab does without.
         let handle = pidfd_open(program, PidfdFlags::empty()).ok();
-        let handles: Vec<BorrowedFd<'_>> = handle.iter().map(AsFd::as_fd).collect();
+        let handles = console.iter().chain(&handle);
+        let handles: Vec<BorrowedFd<'_>> = handles.map(AsFd::as_fd).collect();
         let report = Report::Running {
             pid: program.as_raw_nonzero().get(),
         };
@@ -422,6 +434,9 @@ fn find(boot: &Boot, name: &str) -> Result<PathBuf, Refused> {
 fn start_session(boot: &Boot, exec: &Exec) -> Result<(Pid, Vec<OwnedFd>), Refused> {
     let mut command = command(boot, &exec.argv)?;
     let name = &exec.argv[0];
+    if boot.root.is_some() && !boot.env.iter().any(|(name, _)| name == TAR) {
+        command.env(TAR, "--no-same-owner");
+    }
     let streams = if exec.tty {
         connect_terminal(&mut command)
     } else {
@@ -441,6 +456,21 @@ fn start_session(boot: &Boot, exec: &Exec) -> Result<(Pid, Vec<OwnedFd>), Refuse
         .spawn()
         .map_err(|error| Refused::from_exec(name, &error))?;
     Ok((Pid::from_child(&child), streams))
+}
+
+/// Connects the program's own streams, beyond what it inherits, and gives the
+/// lab's end of them.
+fn connect_console(program: &mut Command, boot: &Boot) -> io::Result<Option<OwnedFd>> {
+    if boot.tty {
+        return Ok(connect_terminal(program)?.pop());
+    }
+    if boot.stdin {
+        let (inner, stdin) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        program.stdin(inner);
+        return Ok(Some(stdin));
+    }
+    program.stdin(Stdio::null());
+    Ok(None)
 }
 
 fn connect_terminal(command: &mut Command) -> io::Result<Vec<OwnedFd>> {

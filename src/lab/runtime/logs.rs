@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
+use super::console::Viewers;
 use super::cri::Encoder;
 use crate::lab::node::{LogSource, LogState, Stream};
 
@@ -29,6 +30,7 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Log {
     current: PathBuf,
     state: watch::Receiver<LogState>,
+    viewers: Viewers,
 }
 
 impl Log {
@@ -51,8 +53,14 @@ impl Log {
             state: LogState::default(),
             bell,
         };
-        tokio::spawn(copy(stdout, stderr, writer));
-        Ok((Self { current, state }, [program_stdout, program_stderr]))
+        let viewers = Viewers::new();
+        tokio::spawn(copy(stdout, stderr, writer, viewers.clone()));
+        let log = Self {
+            current,
+            state,
+            viewers,
+        };
+        Ok((log, [program_stdout, program_stderr]))
     }
 
     /// For whoever reads it.
@@ -63,6 +71,11 @@ impl Log {
             current: self.current.clone(),
             state: self.state.clone(),
         }
+    }
+
+    /// Whoever watches what is written as it comes.
+    pub fn viewers(&self) -> Viewers {
+        self.viewers.clone()
     }
 
     /// Waits until everything that was written is in the files.
@@ -124,7 +137,12 @@ fn reader() -> io::Result<(pipe::Receiver, OwnedFd)> {
     Ok((pipe::Receiver::from_owned_fd(ours)?, programs))
 }
 
-async fn copy(mut stdout: pipe::Receiver, mut stderr: pipe::Receiver, mut writer: Writer) {
+async fn copy(
+    mut stdout: pipe::Receiver,
+    mut stderr: pipe::Receiver,
+    mut writer: Writer,
+    viewers: Viewers,
+) {
     let mut encoders = [Encoder::new(Stream::Stdout), Encoder::new(Stream::Stderr)];
     let (mut from_stdout, mut from_stderr) = (vec![0; CHUNK], vec![0; CHUNK]);
     let mut open = [true, true];
@@ -146,19 +164,21 @@ async fn copy(mut stdout: pipe::Receiver, mut stderr: pipe::Receiver, mut writer
         } else {
             encoders[which].feed(bytes, now, &mut records);
         }
-        if records.is_empty() {
-            continue;
+        if !records.is_empty() {
+            // A slow disk must not hold up the lab's other tasks.
+            let written = tokio::task::spawn_blocking(move || {
+                writer.write(&records);
+                writer
+            });
+            match written.await {
+                Ok(back) => writer = back,
+                Err(_) => return,
+            }
         }
-        // A slow disk must not hold up the lab's other tasks.
-        let written = tokio::task::spawn_blocking(move || {
-            writer.write(&records);
-            writer
-        });
-        match written.await {
-            Ok(back) => writer = back,
-            Err(_) => return,
-        }
+        let stream = [Stream::Stdout, Stream::Stderr][which];
+        viewers.show(stream, bytes).await;
     }
+    viewers.end();
     writer.end();
 }
 

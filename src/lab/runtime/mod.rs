@@ -33,6 +33,7 @@ use super::programs;
 use crate::sys::{Birth, Session};
 
 mod applets;
+mod console;
 mod container;
 pub mod cri;
 mod group;
@@ -47,6 +48,7 @@ mod spawner;
 mod volumes;
 mod wire;
 
+pub use console::ConsoleSpec;
 pub use container::{Container, ContainerSpec, Exit, StartError};
 pub use logs::ROTATE_AT;
 pub use procs::boot;
@@ -55,6 +57,7 @@ pub use sandbox::{Edge, Sandbox, Sandboxes, SocketKind};
 pub use volumes::{SourceKind, prepare_source};
 pub use wire::Ending;
 
+use container::Spawned;
 use logs::Log;
 use records::Records;
 use rootfs::Root;
@@ -253,10 +256,14 @@ impl Runtime {
             fs::create_dir_all(staging)?;
         }
         let (log, [stdout, stderr]) = Log::begin(&spec.log_directory, spec.execution)?;
+        let console = spec.console;
+        let record = console.tty.then(|| stdout.try_clone()).transpose()?;
         let boot = Boot {
             env: self.environment(&id, &spec)?,
             argv: spec.argv,
             cwd: spec.cwd,
+            tty: console.tty,
+            stdin: console.stdin,
             root: staging.clone().map(|staging| Root {
                 staging,
                 executable: self.executable.clone(),
@@ -300,8 +307,13 @@ impl Runtime {
         };
         let child = child.await.inspect_err(|_| remains.clear(&id))?;
         let name = spec.name;
+        let spawned = Spawned {
+            child,
+            control,
+            record,
+        };
         let container =
-            Container::boot(id.clone(), name, &boot, control, child, log, remains).await?;
+            Container::boot(id.clone(), name, &boot, spawned, console, log, remains).await?;
         let mut containers = self.containers();
         containers.retain(|_, container| container.exit().is_none());
         containers.insert(id, container.clone());
@@ -374,6 +386,7 @@ impl Runtime {
             network: None,
             links: Vec::new(),
             mounts: Vec::new(),
+            console: ConsoleSpec::default(),
             log_directory: log_directory.clone(),
             execution: 0,
         });

@@ -20,7 +20,7 @@ use super::wire::{self, Channel, Ending, Exec, Order, SessionReport};
 use crate::lab::node::{ExecExit, ExecRequest, ExecSession, NodeError, Stream, TerminalSize};
 
 /// How much output waits for a slow reader, in reads.
-const QUEUE: usize = 16;
+pub(super) const QUEUE: usize = 16;
 
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 32 * 1024;
@@ -186,7 +186,8 @@ async fn read(
     }
 }
 
-async fn write(mut pipe: pipe::Sender, mut input: mpsc::Receiver<Bytes>) {
+/// Writes what comes to a pipe, and closes it then.
+pub(super) async fn write(mut pipe: pipe::Sender, mut input: mpsc::Receiver<Bytes>) {
     while let Some(bytes) = input.recv().await {
         // A command that reads no more has closed its end: the rest is for nobody.
         if pipe.write_all(&bytes).await.is_err() {
@@ -196,17 +197,18 @@ async fn write(mut pipe: pipe::Sender, mut input: mpsc::Receiver<Bytes>) {
 }
 
 /// The outer end of a command's terminal.
-struct Terminal(AsyncFd<OwnedFd>);
+#[derive(Debug)]
+pub(super) struct Terminal(AsyncFd<OwnedFd>);
 
 impl Terminal {
-    fn new(terminal: OwnedFd) -> io::Result<Self> {
+    pub fn new(terminal: OwnedFd) -> io::Result<Self> {
         fcntl_setfl(&terminal, fcntl_getfl(&terminal)? | OFlags::NONBLOCK)?;
         Ok(Self(crate::sys::watch(terminal)?))
     }
 
     /// Reads until the command's session ends: the kernel hangs the terminal up
     /// then, and reading fails after the last byte.
-    async fn read(self: Arc<Self>, output: mpsc::Sender<(Stream, Bytes)>) {
+    pub async fn read(self: Arc<Self>, output: mpsc::Sender<(Stream, Bytes)>) {
         let mut buffer = vec![0; CHUNK];
         loop {
             let read = self.0.async_io(Interest::READABLE, |terminal| {
@@ -223,7 +225,8 @@ impl Terminal {
         }
     }
 
-    async fn write(self: Arc<Self>, mut input: mpsc::Receiver<Bytes>) {
+    /// Writes what comes, and says then that no more will.
+    pub async fn write(self: Arc<Self>, mut input: mpsc::Receiver<Bytes>) {
         while let Some(bytes) = input.recv().await {
             if self.write_all(&bytes).await.is_err() {
                 return;
@@ -243,7 +246,8 @@ impl Terminal {
         Ok(())
     }
 
-    async fn resize(self: Arc<Self>, mut sizes: mpsc::Receiver<TerminalSize>) {
+    /// Gives it the sizes that come.
+    pub async fn resize(self: Arc<Self>, mut sizes: mpsc::Receiver<TerminalSize>) {
         while let Some(size) = sizes.recv().await {
             let size = Winsize {
                 ws_row: size.height,

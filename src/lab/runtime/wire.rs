@@ -41,6 +41,12 @@ pub(super) struct Boot {
     pub env: Vec<(String, String)>,
     /// Working directory of both.
     pub cwd: String,
+    /// The program's standard streams are a terminal, whose outer end the lab
+    /// gets with the report that it runs.
+    pub tty: bool,
+    /// The program has a standard input; without a terminal the lab gets its
+    /// other end likewise.
+    pub stdin: bool,
     /// The root to build and move into; none shares the host's.
     pub root: Option<Root>,
 }
@@ -69,8 +75,8 @@ pub(super) struct Exec {
 /// What an init tells the lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// The program runs. A pidfd of it comes with the message where the kernel
-    /// has such.
+    /// The program runs. With the message come the lab's end of its terminal or
+    /// standard input, if it has one, and a pidfd of it where the kernel has such.
     Running {
         /// Its process id as the init sees it.
         pid: i32,

@@ -34,7 +34,7 @@ const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-v
 
 /// Whether a subresource of a kind is served here.
 pub fn serves(resource: Resource, part: &str) -> bool {
-    resource == Resource::Pods && matches!(part, "exec" | "portforward")
+    resource == Resource::Pods && matches!(part, "exec" | "attach" | "portforward")
 }
 
 /// Answers a request for one of a pod's streams.
@@ -65,16 +65,28 @@ pub fn answer(
     let container = logs::container(&pod, query.get("container"))?.to_owned();
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     if matches!(phase, "Succeeded" | "Failed") {
+        let verb = if part == "attach" {
+            "attach"
+        } else {
+            "exec into"
+        };
         return Err(ApiError::bad_request(format!(
-            "cannot exec into a container in a completed pod; current phase is {phase}"
+            "cannot {verb} a container in a completed pod; current phase is {phase}"
         )));
     }
-    let wanted = wanted(query)?;
+    let wanted = wanted(part, query)?;
     let (response, carrier) = command::Carrier::accept(request)?;
     let (node, stop) = (Arc::clone(&api.node), api.stop.clone());
     let uid = uid(&pod);
+    let attach = part == "attach";
     api.tasks.spawn(async move {
-        let session = node.exec(&uid, &container, wanted.clone());
+        let session = async {
+            if attach {
+                node.attach(&uid, &container, wanted.stdin)
+            } else {
+                node.exec(&uid, &container, wanted.clone()).await
+            }
+        };
         carrier.serve(session, &wanted, stop).await;
     });
     Ok(response)
@@ -106,7 +118,7 @@ fn port_forward(
 }
 
 /// The streams that a query asks for, and the command.
-fn wanted(query: &Query) -> Result<ExecRequest, ApiError> {
+fn wanted(part: &str, query: &Query) -> Result<ExecRequest, ApiError> {
     let wanted = ExecRequest {
         command: query.all("command").map(str::to_owned).collect(),
         stdin: query.flag("stdin")?,
@@ -114,7 +126,7 @@ fn wanted(query: &Query) -> Result<ExecRequest, ApiError> {
         stderr: query.flag("stderr")?,
         tty: query.flag("tty")?,
     };
-    if wanted.command.is_empty() {
+    if part == "exec" && wanted.command.is_empty() {
         return Err(ApiError::bad_request(
             "PodExecOptions is invalid: command: Required value",
         ));
