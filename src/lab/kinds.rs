@@ -263,6 +263,7 @@ kinds! {
         names: in_all(namespaced::<Service>("service", &["svc"])),
         status: true,
         fields: &["spec.clusterIP", "spec.type"],
+        parts: SERVICE_PARTS,
         ..namespaced::<Service>("service", &["svc"])
     };
     /// `discovery.k8s.io/v1 EndpointSlice`
@@ -344,6 +345,15 @@ kinds! {
     };
 }
 
+/// One verb for each method that is passed on.
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+
+const SERVICE_PARTS: &[Subresource] = &[Subresource {
+    name: "proxy",
+    kind: ("", "v1", "ServiceProxyOptions"),
+    verbs: PROXY,
+}];
+
 const POD_PARTS: &[Subresource] = &[
     Subresource {
         name: "attach",
@@ -369,6 +379,11 @@ const POD_PARTS: &[Subresource] = &[
         name: "portforward",
         kind: ("", "v1", "PodPortForwardOptions"),
         verbs: &["create", "get"],
+    },
+    Subresource {
+        name: "proxy",
+        kind: ("", "v1", "PodProxyOptions"),
+        verbs: PROXY,
     },
 ];
 

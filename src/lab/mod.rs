@@ -36,6 +36,7 @@
 //!   with a switch (the annotation `aks-tui.dev/power`) that pulls its plug;
 //! - exec, attach, cp and port-forward over WebSocket and SPDY/3.1, for kubectl
 //!   of any age; programs with an input and a terminal (`kubectl run -it`);
+//!   pods and services asked through the server's proxy;
 //! - [`network`]: a network a pod where the kernel gives them, else the
 //!   machine's loopback addresses, as the node's annotation says; services by
 //!   address and by name, load balancers and node ports on this machine; faults
@@ -54,7 +55,7 @@
 //! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
 //!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
 //!   created (*422*), never ignored;
-//! - proxy (*404*), OpenAPI v2 (*404*), HTTP/2, protobuf but for the few
+//! - the proxy of nodes (*404*), links in proxied pages (left as they are), OpenAPI v2 (*404*), HTTP/2, protobuf but for the few
 //!   bodies that kubectl sends in nothing else (*415*);
 //! - managers of what the lab's own controllers and kubelet write: managed
 //!   fields tell of clients only;

@@ -16,7 +16,8 @@ use std::time::Duration;
 use aks_tui::lab::node::{ExecRequest, ExecSession, NodeError, Stream, TerminalSize};
 
 use aks_tui::lab::runtime::{
-    Config, ConsoleSpec, Container, ContainerSpec, Ending, Isolation, Mount, Runtime, RuntimeError, StartError,
+    Config, ConsoleSpec, Container, ContainerSpec, Ending, Isolation, Mount, Runtime, RuntimeError,
+    StartError,
 };
 
 use bytes::Bytes;

@@ -23,8 +23,17 @@ fn a_program_run_for_its_output_reads_what_is_typed() {
         let mut child = kubectl(
             &lab,
             &[
-                "run", age, "-i", "--rm", "--restart=Never", "--image=aks-tui/shell",
-                "--command", "--", "sh", "-c", script,
+                "run",
+                age,
+                "-i",
+                "--rm",
+                "--restart=Never",
+                "--image=aks-tui/shell",
+                "--command",
+                "--",
+                "sh",
+                "-c",
+                script,
             ],
         )
         .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets)
@@ -86,7 +95,8 @@ fn a_shell_that_is_a_pod_is_a_terminal() {
     assert!(seen.contains("/dev/pts/0"), "{seen}");
     let log = ok(&lab, &["logs", "term"]);
     assert!(log.contains("/dev/pts/0"), "{log}");
-    keys.write_all(b"(echo in-$((1+2)); exec sleep 306)\n").unwrap();
+    keys.write_all(b"(echo in-$((1+2)); exec sleep 306)\n")
+        .unwrap();
     until("in-3");
     keys.write_all(b"\x03").unwrap();
     keys.write_all(b"echo code-$?\n").unwrap();
@@ -100,7 +110,10 @@ fn a_shell_that_is_a_pod_is_a_terminal() {
 
 /// A pod whose program tells what it reads.
 fn listener(name: &str, once: bool) -> Pod {
-    let mut pod = shell(name, "while read x; do echo got-$x; done; echo over; exec sleep 1000");
+    let mut pod = shell(
+        name,
+        "while read x; do echo got-$x; done; echo over; exec sleep 1000",
+    );
     let container = &mut pod.spec.as_mut().unwrap().containers[0];
     container.stdin = Some(true);
     container.stdin_once = Some(once);
@@ -113,18 +126,27 @@ async fn several_may_watch_and_an_input_outlives_whoever_typed() {
     let pods: Api<Pod> = Api::default_namespaced(connect(&lab).await);
     run(&pods, &listener("many", false), is_running).await;
     let watching = AttachParams::default().stdout(true).stderr(true);
-    let typing = AttachParams::default().stdin(true).stdout(true).stderr(true);
+    let typing = AttachParams::default()
+        .stdin(true)
+        .stdout(true)
+        .stderr(true);
     let mut watcher = pods.attach("many", &watching).await.unwrap();
     let mut shown = watcher.stdout().unwrap();
     for round in ["one", "two"] {
         let mut typist = pods.attach("many", &typing).await.unwrap();
         let mut keys = typist.stdin().unwrap();
-        keys.write_all(format!("{round}\n").as_bytes()).await.unwrap();
+        keys.write_all(format!("{round}\n").as_bytes())
+            .await
+            .unwrap();
         let mut echo = typist.stdout().unwrap();
         let mut seen = [0; 8];
-        within("its own echo", echo.read_exact(&mut seen)).await.unwrap();
+        within("its own echo", echo.read_exact(&mut seen))
+            .await
+            .unwrap();
         assert_eq!(seen, format!("got-{round}\n").as_bytes());
-        within("the watcher's", shown.read_exact(&mut seen)).await.unwrap();
+        within("the watcher's", shown.read_exact(&mut seen))
+            .await
+            .unwrap();
         assert_eq!(seen, format!("got-{round}\n").as_bytes());
         // The end of one client's input is not the end of the program's.
         keys.shutdown().await.unwrap();
@@ -143,7 +165,10 @@ async fn an_input_for_once_ends_with_whoever_attached_first() {
     let lab = Lab::start(&["--empty", "--backoff", "none"]);
     let pods: Api<Pod> = Api::default_namespaced(connect(&lab).await);
     run(&pods, &listener("once", true), is_running).await;
-    let typing = AttachParams::default().stdin(true).stdout(true).stderr(true);
+    let typing = AttachParams::default()
+        .stdin(true)
+        .stdout(true)
+        .stderr(true);
     let watching = AttachParams::default().stdout(true).stderr(true);
     let mut watcher = pods.attach("once", &watching).await.unwrap();
     let mut shown = watcher.stdout().unwrap();
@@ -151,10 +176,14 @@ async fn an_input_for_once_ends_with_whoever_attached_first() {
     let mut keys = typist.stdin().unwrap();
     keys.write_all(b"hi\n").await.unwrap();
     let mut seen = [0; 7];
-    within("an echo", shown.read_exact(&mut seen)).await.unwrap();
+    within("an echo", shown.read_exact(&mut seen))
+        .await
+        .unwrap();
     typist.abort();
     let mut seen = [0; 5];
-    within("its end", shown.read_exact(&mut seen)).await.unwrap();
+    within("its end", shown.read_exact(&mut seen))
+        .await
+        .unwrap();
     assert_eq!(&seen, b"over\n");
 }
 

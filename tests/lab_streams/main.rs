@@ -15,6 +15,7 @@ mod attach;
 mod commands;
 mod copy;
 mod forward;
+mod proxy;
 
 use support::{Lab, isolations};
 

@@ -112,6 +112,28 @@ impl Review {
     }
 }
 
+/// Divides the path of a request that a pod or a service answers itself: what
+/// names the object, up to `proxy`, and the rest, as it was written.
+pub fn proxied(path: &str) -> Option<(&str, &str)> {
+    let mut slashes = path.match_indices('/').skip(7);
+    let (head, rest) = path.split_at(slashes.next().map_or(path.len(), |(at, _)| at));
+    let segments: Vec<&str> = head.split('/').collect();
+    let proxied = matches!(
+        segments.as_slice(),
+        [
+            "",
+            "api",
+            "v1",
+            "namespaces",
+            _,
+            "pods" | "services",
+            _,
+            "proxy"
+        ]
+    );
+    proxied.then_some((head, rest))
+}
+
 /// Reads a path; none when nothing is served there.
 pub fn parse(store: &Store, path: &str) -> Option<Target> {
     let decoded = segments(path)?;
@@ -190,8 +212,10 @@ fn review(group: &str, rest: &[&str]) -> Option<Review> {
     }
 }
 
-/// The parts of a path, decoded; none when one of them cannot be.
+/// The parts of a path, decoded; none when one of them cannot be. What a pod or
+/// a service makes of the rest, below its proxy, is its own affair.
 pub fn segments(path: &str) -> Option<Vec<String>> {
+    let path = proxied(path).map_or(path, |(object, _)| object);
     path.trim_matches('/')
         .split('/')
         .map(percent_decode)
@@ -322,5 +346,22 @@ mod tests {
             parse("/openapi/v3/apis/apps/v1"),
             Some(Target::OpenApi(Some("apis/apps/v1".to_owned())))
         );
+    }
+
+    #[test]
+    fn what_lies_below_a_proxy_is_not_read() {
+        let pod = "/api/v1/namespaces/d/pods/http:web:80/proxy";
+        assert_eq!(proxied(pod), Some((pod, "")));
+        let path = format!("{pod}/a%2Fb//c/%ff");
+        assert_eq!(proxied(&path), Some((pod, "/a%2Fb//c/%ff")));
+        for other in [
+            "/api/v1/namespaces/d/pods/web/log/proxy",
+            "/api/v1/namespaces/d/secrets/web/proxy/",
+            "/api/v1/nodes/web/proxy",
+            "/apis/v1/namespaces/d/pods/web/proxy",
+            "//api/v1/namespaces/d/pods/web/proxy",
+        ] {
+            assert_eq!(proxied(other), None, "{other}");
+        }
     }
 }

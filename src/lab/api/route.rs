@@ -72,7 +72,8 @@ impl Api {
         // What goes on counts apart: it would fill the turns of what does not.
         let query = Query::parse(request.uri().query());
         let upgrade = request.headers().contains_key(header::UPGRADE);
-        if !upgrade && !query.flag("watch")? && !query.flag("follow")? {
+        let proxied = path::proxied(request.uri().path()).is_some();
+        if !upgrade && !proxied && !query.flag("watch")? && !query.flag("follow")? {
             return self.serve(request, user, &flow).await;
         }
         let place = flow.stream()?;
@@ -84,7 +85,7 @@ impl Api {
         Ok(respond::holding(response, place))
     }
 
-    async fn serve(&self, mut request: Request<Incoming>, user: User, flow: &Flow) -> Answer {
+    async fn serve(&self, request: Request<Incoming>, user: User, flow: &Flow) -> Answer {
         let target =
             path::parse(&self.store, request.uri().path()).ok_or_else(ApiError::no_such_path)?;
         let query = Query::parse(request.uri().query());
@@ -97,7 +98,7 @@ impl Api {
             && streams::serves(*resource, part)
         {
             let key = Key::new(*resource, namespace, name);
-            return streams::answer(self, &key, part, &query, &mut request);
+            return streams::answer(self, &key, part, &query, request).await;
         }
         let (head, body) = request.into_parts();
         let length = body

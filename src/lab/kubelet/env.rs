@@ -130,9 +130,10 @@ pub(super) fn command_line(
     env: &[(String, String)],
 ) -> Result<Vec<String>, String> {
     let own = container.command.clone().filter(|words| !words.is_empty());
-    let image = image.command.iter().map(|word| (*word).to_owned());
-    let mut words = own.unwrap_or_else(|| image.collect());
-    words.extend(container.args.iter().flatten().cloned());
+    let arguments = container.args.clone().unwrap_or_default();
+    let image = image.entry(&arguments).iter();
+    let mut words = own.unwrap_or_else(|| image.map(|word| (*word).to_owned()).collect());
+    words.extend(arguments);
     if words.is_empty() {
         return Err("no command specified".into());
     }
@@ -287,6 +288,8 @@ mod tests {
             line(json!({"name": "c", "args": ["-c", "$(A)"]})).unwrap(),
             ["sh", "-c", "1"]
         );
+        let instead = json!({"name": "c", "args": ["sleep", "$(A)"]});
+        assert_eq!(line(instead).unwrap(), ["sleep", "1"]);
         let own = json!({"name": "c", "command": ["Job"], "args": ["-c"]});
         assert_eq!(line(own).unwrap(), ["Job", "-c"]);
         let bare = super::super::images::find("aks-tui/perftest").unwrap();

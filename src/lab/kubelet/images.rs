@@ -12,6 +12,21 @@ pub(super) struct Image {
     pub command: &'static [&'static str],
 }
 
+impl Image {
+    /// What comes before these arguments of a container that names no command.
+    /// The shell's image runs a command that is given instead, as
+    /// `kubectl run -it … -- sh` expects; options are the shell's own.
+    pub fn entry(&self, arguments: &[String]) -> &'static [&'static str] {
+        let first = arguments.first();
+        match first {
+            Some(word) if self.name == SHELL && !word.starts_with('-') => &[],
+            _ => self.command,
+        }
+    }
+}
+
+const SHELL: &str = "aks-tui/shell";
+
 /// Every image of the node.
 pub(super) const IMAGES: [Image; 8] = [
     Image {
@@ -20,7 +35,7 @@ pub(super) const IMAGES: [Image; 8] = [
         command: &[],
     },
     Image {
-        name: "aks-tui/shell",
+        name: SHELL,
         links: &[],
         command: &["sh"],
     },

@@ -208,8 +208,7 @@ impl Init {
         let started = program.spawn();
         // With it go this process's own ends of the program's streams.
         drop(program);
-        let program = started
-            .map_err(|error| Refused::from_exec(&boot.argv[0], &error).reason)?;
+        let program = started.map_err(|error| Refused::from_exec(&boot.argv[0], &error).reason)?;
         let program = Pid::from_child(&program);
         // Where the kernel has no such handle, the lab does without.
         let handle = pidfd_open(program, PidfdFlags::empty()).ok();

@@ -7,7 +7,6 @@
 //! 2n + 1 its error, and each begins with the port's number.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::spdy::{self, Output, Stream, Streams};
 use super::websocket::{self, Socket};
-use super::{Wish, accept_spdy};
+use super::{Wish, accept_spdy, refusal};
 use crate::lab::api::request::Query;
 use crate::lab::api::respond::Body;
 use crate::lab::api::status::ApiError;
@@ -212,17 +211,6 @@ impl Target {
             () = upload => {}
         }
         Ok(())
-    }
-}
-
-/// An error of the system in the words that Go has for it.
-fn refusal(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "network is unreachable".to_owned(),
-        io::ErrorKind::TimedOut => "connection timed out".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! [SPDY](spdy) as an upgrade of its own, or over SPDY inside a WebSocket, as
 //! kubectl forwards ports today.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::lab::store::Key;
 
 mod command;
 mod forward;
+mod proxy;
 mod spdy;
 mod websocket;
 
@@ -34,14 +36,32 @@ const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-v
 
 /// Whether a subresource of a kind is served here.
 pub fn serves(resource: Resource, part: &str) -> bool {
-    resource == Resource::Pods && matches!(part, "exec" | "attach" | "portforward")
+    match part {
+        "exec" | "attach" | "portforward" => resource == Resource::Pods,
+        "proxy" => matches!(resource, Resource::Pods | Resource::Services),
+        _ => false,
+    }
 }
 
-/// Answers a request for one of a pod's streams.
+/// Answers a request for one of these subresources.
 ///
 /// # Errors
 /// The refusal to send.
-pub fn answer(
+pub async fn answer(
+    api: &Api,
+    key: &Key,
+    part: &str,
+    query: &Query,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, ApiError> {
+    if part == "proxy" {
+        return proxy::answer(api, key, request).await;
+    }
+    upgrade(api, key, part, query, &mut request)
+}
+
+/// Answers a request for one of a pod's streams.
+fn upgrade(
     api: &Api,
     key: &Key,
     part: &str,
@@ -142,6 +162,17 @@ fn wanted(part: &str, query: &Query) -> Result<ExecRequest, ApiError> {
 fn uid(pod: &Value) -> String {
     let uid = pod["metadata"]["uid"].as_str();
     uid.unwrap_or_default().to_owned()
+}
+
+/// An error of the system in the words that Go has for it.
+fn refusal(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "network is unreachable".to_owned(),
+        io::ErrorKind::TimedOut => "connection timed out".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// What a request asks its connection to become.
