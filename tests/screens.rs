@@ -11,6 +11,7 @@ use std::{fmt::Write as _, time::Duration};
 use aks_tui::{
     core::{
         action::{Action, Pane, Target},
+        effect::Effect,
         event::{Fact, Permitted},
         trial::{Fault, TrialId},
         workload::Role,
@@ -90,6 +91,66 @@ fn a_process_that_stands_still() {
         Story::stopped(),
         &[Action::FaultMenu],
     );
+}
+
+#[test]
+fn a_node_without_power() {
+    pictures("node_off", Story::node_off(), &[]);
+    pictures(
+        "node_off_details",
+        Story::node_off(),
+        &[Action::Focus(Pane::Ledger), Action::Accept],
+    );
+    pictures(
+        "fault_menu_able",
+        Story::able(),
+        &[Action::FaultMenu, Action::Bottom],
+    );
+}
+
+#[test]
+fn a_whole_node_is_asked_for_by_its_name() {
+    let ask = [Action::FaultMenu, Action::Inject(Fault::NodeOff)];
+    let mut screen = Screen::new(Story::able());
+    for action in ask {
+        screen.act(action);
+    }
+    assert!(screen.text().contains("looking..."), "{}", screen.text());
+    // Enter does nothing before it is known what it would hit.
+    assert!(screen.act(Action::Accept).is_empty());
+    screen
+        .story
+        .looked_at_node(&["kube-system/coredns-5d78c9869d-kfwmp"]);
+    let node = "lab-node-0".chars().map(Action::Type);
+    let text = screen.text();
+    assert!(text.contains("type lab-node-0:"), "{text}");
+    assert!(screen.act(Action::Accept).is_empty(), "nothing was typed");
+    for letter in node {
+        screen.act(letter);
+    }
+    for (width, height) in SIZES {
+        screen.resize(width, height);
+        insta::assert_snapshot!(format!("node_confirm_{width}x{height}"), screen.text());
+    }
+    let effects = screen.act(Action::Accept);
+    assert!(
+        matches!(
+            effects[..],
+            [Effect::Inject {
+                fault: Fault::NodeOff,
+                ..
+            }]
+        ),
+        "{effects:?}"
+    );
+    // Where all of it is ours, a key is enough.
+    let mut screen = Screen::new(Story::able());
+    for action in ask {
+        screen.act(action);
+    }
+    screen.story.looked_at_node(&[]);
+    assert!(!screen.text().contains("type lab-node-0:"));
+    assert_eq!(screen.act(Action::Accept).len(), 1);
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Attendant {
             .marks
             .backoff
             .map_or(Duration::ZERO, |_| LONGEST_BACKOFF);
-        self.deadline + backoff + trial.lasts.unwrap_or_default()
+        self.deadline + backoff + trial.lasts.unwrap_or_default() + trial.fault.patience()
     }
 
     /// Heals what has lasted long enough, until it is healed.

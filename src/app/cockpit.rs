@@ -27,12 +27,13 @@ use super::{
 };
 use crate::{
     core::{
-        action::Action,
+        action::{Action, Scope},
         effect::Effect,
         event::{Event, Fact, Trouble},
         model::Model,
         time::Time,
         update::{
+            fault::leftovers,
             ui::{Notice, Ui},
             update,
         },
@@ -83,6 +84,8 @@ pub struct Cockpit {
     wires: Wires,
     attendant: Attendant,
     layout: Layout,
+    /// What was said to be in force still.
+    leftovers: Vec<String>,
     drawn: Instant,
     /// A frame is due, and no later than then.
     due: Option<Instant>,
@@ -106,6 +109,7 @@ impl Cockpit {
             wires,
             attendant: Attendant::default(),
             layout: Layout::default(),
+            leftovers: Vec::new(),
             drawn,
             due: None,
         })
@@ -286,8 +290,10 @@ impl Cockpit {
         let mut changed = false;
         for event in batch {
             changed |= self.model.apply(event);
-            if let Fact::Trouble(trouble) = &event.fact {
-                self.say(trouble);
+            match &event.fact {
+                Fact::Trouble(trouble) => self.say(trouble),
+                Fact::Leftovers { .. } | Fact::Node(_) => self.say_leftovers(),
+                _ => {}
             }
         }
         changed
@@ -305,6 +311,26 @@ impl Cockpit {
             text: format!("{what}{next}"),
             refusal: true,
         });
+    }
+
+    /// What an earlier run left in force is offered to be healed: it may be a
+    /// colleague's, so it is not healed unasked.
+    fn say_leftovers(&mut self) {
+        let left = leftovers(&self.model);
+        if left.is_empty() || left == self.leftovers {
+            return;
+        }
+        let key = self
+            .looks
+            .keymap
+            .hint(&[Scope::Cockpit, Scope::Global], Action::Heal)
+            .unwrap_or_else(|| "heal".into());
+        let trouble = Trouble::new(
+            format!("an earlier run left this in force: {}", left.join(", ")),
+            format!("{key} heals it"),
+        );
+        self.leftovers = left;
+        self.say(&trouble);
     }
 
     fn attend(&mut self) {

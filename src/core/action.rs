@@ -241,6 +241,10 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::Inject(Fault::ProcessStop), "stop_process", "stop", "stop (SIGSTOP) the process of the side aimed at, for a time";
     Action::Inject(Fault::ContainerKill), "kill_container", "kill all", "kill -9 all of the container of the side aimed at";
     Action::Inject(Fault::PodDelete), "delete_pod", "delete pod", "delete the pod of the side aimed at, grace 0";
+    Action::Inject(Fault::NetworkCut), "cut_network", "cut", "cut what the pod of the side aimed at sends, for a time";
+    Action::Inject(Fault::NetworkDelay), "delay_network", "delay", "delay what the pod of the side aimed at sends, for a time";
+    Action::Inject(Fault::NetworkLoss), "lossy_network", "loss", "lose a part of what the pod of the side aimed at sends, for a time";
+    Action::Inject(Fault::NodeOff), "power_off_node", "node off", "power off the node that the side aimed at runs on";
     Action::Aim(Target::Role(Role::Client)), "aim_client", "client", "aim at the client";
     Action::Aim(Target::Role(Role::Server)), "aim_server", "server", "aim at the server";
     Action::Aim(Target::Random), "aim_random", "random", "aim at one of the two, drawn at the kill";

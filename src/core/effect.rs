@@ -34,6 +34,15 @@ pub enum Effect {
         /// To whom.
         victim: Victim,
     },
+    /// Look at what runs on a node. Answered by
+    /// [`OnNode`](super::event::Fact::OnNode).
+    LookAtNode {
+        /// Its name.
+        node: String,
+    },
+    /// Take back what earlier runs left in force. Answered by
+    /// [`Leftovers`](super::event::Fact::Leftovers) or trouble.
+    HealLeftovers,
     /// Ask which process a role runs as, after a recovery. Answered by
     /// [`PidAfter`](super::event::Fact::PidAfter), or not at all.
     AskPid {

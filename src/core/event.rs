@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    around::{Ability, Node, Residents},
     time::Time,
     trial::{Fault, TrialId, Victim},
     workload::{Role, line::Progress},
@@ -49,6 +50,32 @@ pub enum Fact {
         action: Permitted,
         /// The server's answer.
         allowed: bool,
+    },
+    /// Whether something can be done that not every cluster can.
+    Able {
+        /// What.
+        ability: Ability,
+        /// Why not, in words for the screen.
+        why_not: Option<String>,
+    },
+    /// A node as it is now: new or changed.
+    Node(Node),
+    /// A node is no more.
+    NodeGone {
+        /// Its name.
+        name: String,
+    },
+    /// Somebody looked at what runs on a node.
+    OnNode {
+        /// Its name.
+        node: String,
+        /// What was seen.
+        residents: Residents,
+    },
+    /// Faults that aks-tui injected and that are still in force.
+    Leftovers {
+        /// What they are, in words for the screen.
+        what: Vec<String>,
     },
     /// A pod as it is now: new or changed.
     Pod(Box<Pod>),

@@ -7,6 +7,7 @@
 //! and a report are all the same thing: a list of events and a fold.
 
 pub mod action;
+pub mod around;
 pub mod effect;
 pub mod event;
 pub mod model;

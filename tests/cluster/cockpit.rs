@@ -177,6 +177,7 @@ pub fn victim(name: &str) -> Victim {
         role: Role::Client,
         namespace: "default".to_owned(),
         pod: name.to_owned(),
+        node: Some("node".to_owned()),
         pod_uid: format!("uid-{name}"),
         container: "client".to_owned(),
         container_id: None,
@@ -190,6 +191,6 @@ pub fn inject(fault: Fault, name: &str) -> Effect {
         trial: TrialId(1),
         fault,
         victim: victim(name),
-        lasts: fault.lasts().then_some(Fault::LASTS),
+        lasts: fault.holds().then_some(Fault::LASTS),
     }
 }

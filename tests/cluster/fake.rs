@@ -62,6 +62,10 @@ pub struct State {
     pub torn: bool,
     pub annotations: Value,
     pub leases: BTreeMap<String, Value>,
+    /// The network faults in force, where Chaos Mesh is served.
+    pub chaos: Option<BTreeMap<String, Value>>,
+    /// The only node, where nodes may be seen.
+    pub node: Option<Value>,
     /// Method, path and query of every request.
     pub requests: Vec<String>,
     /// Commands and bodies that came in, in order.

@@ -121,6 +121,7 @@ impl Known {
             .find(|container| container.program)
             .unwrap();
         Victim {
+            node: None,
             role,
             namespace: pod.namespace.clone(),
             pod: pod.name.clone(),

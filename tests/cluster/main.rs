@@ -7,6 +7,7 @@ mod fake;
 mod faults;
 #[cfg(target_os = "linux")]
 mod lab;
+mod lasting;
 mod logs;
 mod pods;
 mod reach;

@@ -2,6 +2,7 @@
 //! trials, so that random lists of them make stories that go somewhere.
 
 use aks_tui::core::{
+    around::Node,
     event::{
         ClusterInfo, Container, ContainerState, Event, Fact, Feed, FeedState, Permitted, Pod,
         Terminated, Trouble,
@@ -97,10 +98,11 @@ fn injected() -> impl Strategy<Value = Fact> {
                 container: role.name().into(),
                 container_id: known.then(|| format!("{pod}/{restarts}")),
                 pod,
+                node: Some("n1".into()),
                 restarts,
                 pid: None,
             },
-            lasts: fault.lasts().then_some(Fault::LASTS),
+            lasts: fault.holds().then_some(Fault::LASTS),
         },
     )
 }
@@ -181,6 +183,11 @@ fn around() -> impl Strategy<Value = Fact> {
             action: Permitted::DeletePods,
             allowed,
         }),
+        (select(vec!["n1", "n2"]), any::<bool>()).prop_map(|(name, ready)| Fact::Node(Node {
+            name: name.into(),
+            ready,
+            ..Node::default()
+        })),
         Just(Fact::FinishRequested),
     ]
 }

@@ -6,7 +6,7 @@ use aks_tui::core::{
     trial::{Fault, Phase, State},
 };
 
-use crate::story::{Client, Does, Server, Story, victim};
+use crate::story::{Client, Does, Server, Story, pod, victim};
 
 fn stopped(role: aks_tui::core::workload::Role) -> Story {
     let mut story = Story::of_a_running_workload();
@@ -220,4 +220,119 @@ fn a_killed_container_restarts() {
     story.at(2_400).progress(Server, 1, 102);
     assert!(story.trial(1).survived() && !story.trial(1).is_unhealed());
     assert_eq!(story.rto(1), Some(350));
+}
+
+fn node_off() -> Story {
+    let mut story = Story::of_a_running_workload();
+    story.node("n1", true).node("n2", true);
+    story
+        .at(2_000)
+        .injects(1, Fault::NodeOff, victim(Server, "s", 0));
+    story
+}
+
+fn told_to_go(name: &str) -> Fact {
+    let mut pod = pod(Server, name, 0, Does::Runs);
+    pod.deleting = true;
+    Fact::Pod(Box::new(pod))
+}
+
+#[test]
+fn a_node_without_power_is_seen_whole() {
+    let mut story = node_off();
+    story.at(2_100).progress(Client, 1, 102);
+    story.at(2_200).progress(Client, 1, 102);
+    story.at(3_000).node("n2", false);
+    assert_eq!(story.state(1), &State::Injected, "another node");
+    story.at(6_000).node("n1", false);
+    assert_eq!(story.state(1), &State::NodeDown);
+    // Its pod is called unready, and is still the one it was.
+    story.at(6_010).pod(Server, "s", 0, Does::Runs);
+    assert_eq!(story.state(1), &State::NodeDown);
+    story.at(11_000).sees(told_to_go("s"));
+    assert_eq!(story.state(1), &State::Down);
+    story.at(11_100).pod(Server, "s2", 0, Does::Creates);
+    story.at(12_000).pod(Server, "s2", 0, Does::Runs);
+    assert_eq!(story.state(1), &State::Restarted);
+    story.at(12_500).pod(Server, "s2", 0, Does::RunsReady);
+    story.at(12_600).progress(Server, 2, 103);
+    story.at(12_700).progress(Client, 1, 104);
+    assert_eq!(story.state(1), &State::Recovered);
+    story.at(12_800).progress(Server, 2, 105);
+    assert!(story.trial(1).survived());
+    assert_eq!(story.rto(1), Some(10_700));
+    assert_eq!(
+        story.phases(1),
+        [
+            (Phase::Detect, 4_000),
+            (Phase::Evict, 5_000),
+            (Phase::Restart, 1_000),
+            (Phase::Ready, 500),
+            (Phase::Recover, 200)
+        ]
+    );
+    // The power comes back when all is over, and changes nothing of it.
+    assert_eq!(story.trial(1).heal_due(), Some(Time::ZERO));
+    story.at(13_000).heal_sent(1).healed(1).node("n1", true);
+    assert!(story.model.ledger.unhealed().is_none());
+    assert!(story.trial(1).survived());
+    assert_eq!(story.trial(1).marks.healed, None);
+}
+
+#[test]
+fn an_eviction_that_nobody_saw_is_implied_by_the_replacement() {
+    let mut story = node_off();
+    story.at(12_000).pod(Server, "s2", 0, Does::RunsReady);
+    assert_eq!(story.state(1), &State::Ready);
+    story.at(12_100).node("n1", false);
+    assert_eq!(story.state(1), &State::Ready, "late news");
+    assert_eq!(story.trial(1).heal_due(), None, "not before it is over");
+    story.at(12_600).progress(Server, 2, 103);
+    story.at(12_700).progress(Client, 1, 104);
+    story.at(12_800).progress(Server, 2, 105);
+    assert!(story.trial(1).survived());
+}
+
+/// Somebody switches it on again before anything was evicted: its pods restart
+/// where they are.
+#[test]
+fn a_node_that_comes_back_restarts_its_pods() {
+    let mut story = node_off();
+    story.at(6_000).node("n1", false);
+    story.at(7_000).heal_sent(1).healed(1).node("n1", true);
+    assert_eq!(story.state(1), &State::NodeDown);
+    story.at(8_000).pod(Server, "s", 1, Does::RunsReady);
+    assert_eq!(story.state(1), &State::Ready);
+    story.at(8_500).progress(Server, 2, 101);
+    story.at(8_600).progress(Client, 1, 102);
+    story.at(8_700).progress(Server, 2, 103);
+    assert!(story.trial(1).survived());
+    assert_eq!(story.trial(1).epoch_after, Some(2));
+}
+
+/// A lossy network slows work down and stops nothing; what counts is the first
+/// work after the heal is certain.
+#[test]
+fn a_network_that_is_only_worse_is_judged_after_its_heal() {
+    let mut story = Story::of_a_running_workload();
+    story
+        .at(2_000)
+        .injects(1, Fault::NetworkLoss, victim(Client, "c", 0));
+    for ms in (2_100..=12_000).step_by(300) {
+        story.at(ms).progress(Client, 1, ms);
+    }
+    assert_eq!(story.state(1), &State::Injected);
+    story.at(12_000).heal_sent(1);
+    story.at(12_100).progress(Client, 1, 12_100);
+    assert_eq!(story.state(1), &State::Healed, "maybe still lossy");
+    story.at(12_500).healed(1);
+    story.at(12_600).progress(Client, 1, 12_600);
+    assert_eq!(story.state(1), &State::Healed, "done before it was certain");
+    story.at(12_700).progress(Client, 1, 12_700);
+    story.at(12_800).progress(Server, 1, 12_800);
+    assert!(story.trial(1).survived());
+    assert_eq!(
+        story.phases(1),
+        [(Phase::Hold, 10_000), (Phase::Recover, 700)]
+    );
 }

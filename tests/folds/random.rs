@@ -15,6 +15,7 @@ fn check(trial: &Trial) -> Result<(), TestCaseError> {
     let marks = &trial.marks;
     let order = [
         Some(marks.injected),
+        marks.node_down,
         marks.down,
         marks.restarted,
         marks.recovered,
@@ -32,7 +33,7 @@ fn check(trial: &Trial) -> Result<(), TestCaseError> {
         let seen: Vec<_> = order.iter().flatten().collect();
         prop_assert!(seen.is_sorted(), "{trial:#?}");
     }
-    let spared = trial.fault.lasts() && marks.restarted.is_none();
+    let spared = trial.fault.holds() && marks.restarted.is_none();
     let phases = trial.phases();
     let mut names: Vec<Phase> = phases.iter().map(|(phase, _)| *phase).collect();
     prop_assert!(names.is_sorted(), "{names:?}");

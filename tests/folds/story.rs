@@ -1,6 +1,7 @@
 //! A run, told event by event.
 
 use aks_tui::core::{
+    around::Node,
     event::{Container, ContainerState, Event, Fact, Pod, Terminated},
     model::Model,
     time::Time,
@@ -76,6 +77,7 @@ pub fn victim(role: Role, name: &str, restarts: u32) -> Victim {
         role,
         namespace: "default".into(),
         pod: name.into(),
+        node: Some("n1".into()),
         pod_uid: format!("uid-{name}"),
         container: role.name().into(),
         container_id: Some(format!("{name}/{restarts}")),
@@ -162,7 +164,7 @@ impl Story {
             trial: TrialId(id),
             fault,
             victim,
-            lasts: fault.lasts().then_some(Fault::LASTS),
+            lasts: fault.holds().then_some(Fault::LASTS),
         })
     }
 
@@ -199,6 +201,14 @@ impl Story {
             trial: TrialId(id),
             since: Time::from_millis(since),
         })
+    }
+
+    pub fn node(&mut self, name: &str, ready: bool) -> &mut Self {
+        self.sees(Fact::Node(Node {
+            name: name.into(),
+            ready,
+            ..Node::default()
+        }))
     }
 
     pub fn heal_sent(&mut self, id: u32) -> &mut Self {

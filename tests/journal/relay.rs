@@ -64,6 +64,7 @@ fn injection(ms: u64, id: u32) -> Event {
         role: Role::Client,
         namespace: "default".into(),
         pod: "client-1".into(),
+        node: None,
         pod_uid: "u1".into(),
         container: "client".into(),
         container_id: Some("c1".into()),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use aks_tui::core::{
+    around::{Ability, Node, Resident, Residents},
     event::{
         ClusterInfo, Container, ContainerState, Event, Fact, Feed, FeedState, LineKind, LogLine,
         Permitted, Pod, RunStarted, Terminated, Trouble,
@@ -165,6 +166,64 @@ impl Story {
         };
         story.tell(Fact::Pod(Box::new(pod)));
         story.wait(7_400);
+        story
+    }
+
+    /// A cluster that can do everything to its networks and nodes.
+    pub fn able() -> Self {
+        let mut story = Self::killed_once();
+        for ability in [Ability::Network, Ability::Power] {
+            story.tell(Fact::Able {
+                ability,
+                why_not: None,
+            });
+        }
+        for name in ["lab-node-0", "lab-node-1"] {
+            story.tell(Fact::Node(Node {
+                name: name.into(),
+                ready: true,
+                powered: Some(true),
+                off_by_us: false,
+            }));
+        }
+        story
+    }
+
+    /// Somebody looks at what runs on the first node.
+    pub fn looked_at_node(&mut self, foreign: &[&str]) {
+        self.wait(20);
+        let ours = self.model.pods.rows().iter().map(|pod| Resident {
+            name: format!("{}/{}", pod.namespace, pod.name),
+            managed: true,
+        });
+        let foreign = foreign.iter().map(|name| Resident {
+            name: (*name).into(),
+            managed: false,
+        });
+        let pods = ours.chain(foreign).collect();
+        self.tell(Fact::OnNode {
+            node: "lab-node-0".into(),
+            residents: Residents { pods, unseen: None },
+        });
+    }
+
+    /// The server's node lost its power, and its pod is evicted.
+    pub fn node_off() -> Self {
+        let mut story = Self::able();
+        story.inject(Fault::NodeOff, Role::Server);
+        story.wait(4_000);
+        story.tell(Fact::Node(Node {
+            name: "lab-node-0".into(),
+            ready: false,
+            powered: Some(false),
+            off_by_us: true,
+        }));
+        story.wait(5_000);
+        let mut pod = story.running(Role::Server);
+        pod.deleting = true;
+        pod.ready = false;
+        story.tell(Fact::Pod(Box::new(pod)));
+        story.wait(600);
         story
     }
 
@@ -358,7 +417,7 @@ impl Story {
             trial: TrialId(self.trials),
             fault,
             victim: victim.clone(),
-            lasts: fault.lasts().then_some(Fault::LASTS),
+            lasts: fault.holds().then_some(Fault::LASTS),
         });
         victim
     }

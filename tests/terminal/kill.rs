@@ -92,7 +92,7 @@ fn what_cannot_be_done_is_said_and_is_no_success() {
         assert!(output.status.success(), "{output:?}");
     }
     let said = refused(&[]);
-    assert!(said.contains("was not made by aks-tui"), "{said}");
+    assert!(said.contains("which it did not make"), "{said}");
     assert!(!said.contains("injected"), "{said}");
     let output = kill(&sandbox, &lab, &["--yes"]);
     assert!(output.status.success(), "{}", text(&output.stderr));

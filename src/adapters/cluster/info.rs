@@ -12,11 +12,15 @@ use super::{
     Context,
     access::Session,
     backoff::Backoff,
+    chaos,
     failure::{Failure, Kind, address},
 };
 use crate::{
     adapters::sink::Closed,
-    core::event::{ClusterInfo, Fact, Permitted},
+    core::{
+        around::Ability,
+        event::{ClusterInfo, Fact, Permitted},
+    },
 };
 
 /// The node whose annotations say how the lab treats its pods. Other clusters
@@ -114,12 +118,18 @@ impl Teller {
         info.backoff = annotations.get(BACKOFF).cloned();
         info.isolation = annotations.get(ISOLATION).cloned();
         self.tell_info(info).await?;
-        for (action, verb, resource, subresource) in [
-            (Permitted::ExecPods, "create", "pods", Some("exec")),
-            (Permitted::DeletePods, "delete", "pods", None),
-            (Permitted::ReadLogs, "get", "pods", Some("log")),
+        for (action, verb, subresource) in [
+            (Permitted::ExecPods, "create", Some("exec")),
+            (Permitted::DeletePods, "delete", None),
+            (Permitted::ReadLogs, "get", Some("log")),
         ] {
-            let allowed = match may(session, verb, resource, subresource).await {
+            let question = Question {
+                verb,
+                resource: "pods",
+                subresource,
+                ..Question::default()
+            };
+            let allowed = match may(session, question).await {
                 Ok(allowed) => allowed,
                 // Whoever may not even ask learns it by trying.
                 Err(failure) if failure.kind == Kind::Forbidden => continue,
@@ -129,6 +139,19 @@ impl Teller {
                 let fact = Fact::Permission { action, allowed };
                 self.context.sink.send(fact).await?;
             }
+        }
+        let (why_not, leftovers) = match chaos::ability(session).await {
+            Ok(answer) => answer,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let able = Fact::Able {
+            ability: Ability::Network,
+            why_not,
+        };
+        self.context.sink.send(able).await?;
+        if !leftovers.is_empty() {
+            let what = leftovers;
+            self.context.sink.send(Fact::Leftovers { what }).await?;
         }
         Ok(Ok(()))
     }
@@ -148,17 +171,29 @@ async fn annotations(session: &Session) -> BTreeMap<String, String> {
         .unwrap_or_default()
 }
 
-async fn may(
-    session: &Session,
-    verb: &str,
-    resource: &str,
-    subresource: Option<&str>,
-) -> Result<bool, Failure> {
+/// What a user would like to do in the namespace that is watched.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Question {
+    pub verb: &'static str,
+    pub group: Option<&'static str>,
+    pub resource: &'static str,
+    pub subresource: Option<&'static str>,
+}
+
+/// Whether the user may.
+pub(super) async fn may(session: &Session, question: Question) -> Result<bool, Failure> {
+    let Question {
+        verb,
+        group,
+        resource,
+        subresource,
+    } = question;
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
                 namespace: Some(session.namespace.clone()),
                 verb: Some(verb.to_owned()),
+                group: group.map(str::to_owned),
                 resource: Some(resource.to_owned()),
                 subresource: subresource.map(str::to_owned),
                 ..ResourceAttributes::default()

@@ -18,6 +18,7 @@
 mod access;
 mod backoff;
 mod cast;
+mod chaos;
 mod command;
 mod exec;
 mod failure;
@@ -26,6 +27,7 @@ mod info;
 mod kubeconfig;
 mod lease;
 mod log;
+mod nodes;
 mod pods;
 mod proxy;
 mod selector;
@@ -109,6 +111,7 @@ async fn run(
         tasks.spawn(log::follow(Arc::clone(&context), role, cast.clone()));
     }
     tasks.spawn(info::announce(Arc::clone(&context)));
+    tasks.spawn(nodes::watch(Arc::clone(&context)));
     if context.options.hold_lease {
         tasks.spawn(lease::hold(Arc::clone(&context)));
     }

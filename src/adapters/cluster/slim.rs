@@ -18,10 +18,10 @@ use crate::core::{
 };
 
 /// The label that says who made a pod.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Its value for what this program made.
-const MANAGER: &str = "aks-tui";
+pub const MANAGER: &str = "aks-tui";
 
 /// A page of a list.
 #[derive(Debug, Deserialize)]

@@ -30,7 +30,7 @@ use crate::{
         time::Time,
         trial::{Fault, Trial, TrialId},
         update::{
-            ui::{Dialog, FaultMenu, Lots, Ui},
+            ui::{Confirm, Demand, Dialog, FaultMenu, Lots, Ui},
             update,
         },
         workload::Role,
@@ -366,20 +366,26 @@ impl Runner {
     /// Answers the question that stands before a fault.
     fn confirm(&mut self, id: TrialId) -> Result<()> {
         let Some(Dialog::Fault(FaultMenu {
-            confirm: Some((fault, victim)),
+            confirm: Some(confirm),
             ..
         })) = &self.ui.dialog
         else {
             self.stage = Stage::Pausing(Instant::now() + PATIENCE);
             return Ok(());
         };
+        if confirm.demand == Demand::Wait {
+            return Ok(());
+        }
         if !self.plan.yes {
             bail!(
-                "{} in {}/{}, which was not made by aks-tui: say --yes if that is meant",
-                fault.describe(),
-                victim.namespace,
-                victim.pod
+                "{} is more than aks-tui does unasked: say --yes if it is meant",
+                self.meant(confirm)
             );
+        }
+        if let Demand::Name(name) = confirm.demand.clone() {
+            for letter in name.chars() {
+                self.press(Action::Type(letter));
+            }
         }
         if self.press(Action::Accept).is_some() {
             self.try_it(id);
@@ -387,6 +393,23 @@ impl Runner {
             self.stage = Stage::Pausing(Instant::now() + PATIENCE);
         }
         Ok(())
+    }
+
+    /// What a fault would hit, in words.
+    fn meant(&self, confirm: &Confirm) -> String {
+        let Confirm { fault, victim, .. } = confirm;
+        let (namespace, pod) = (&victim.namespace, &victim.pod);
+        let residents = |node| self.model.around.residents.get(node);
+        match victim.node.as_ref().filter(|_| *fault == Fault::NodeOff) {
+            Some(node) => {
+                let pods = residents(node).map_or(0, |(_, residents)| residents.pods.len());
+                format!("to power off {node} with {pods} pods on it")
+            }
+            None => format!(
+                "{} in {namespace}/{pod}, which it did not make,",
+                fault.describe()
+            ),
+        }
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -17,6 +17,7 @@ use self::{
     series::{RoundMark, Series},
 };
 use super::{
+    around::Around,
     event::{ClusterInfo, Event, Fact, Feed, FeedState, Permitted, RunStarted, Trouble},
     time::Time,
     workload::{Role, line::Progress},
@@ -43,6 +44,8 @@ pub struct Model {
     pub feeds: BTreeMap<Feed, FeedStatus>,
     /// What the user may do, as far as it was asked.
     pub permissions: BTreeMap<Permitted, bool>,
+    /// The cluster around the pods.
+    pub around: Around,
     /// The pods of the namespace.
     pub pods: Pods,
     /// What the two sides of the workload said, indexed by `Role as usize`.
@@ -169,6 +172,11 @@ impl Model {
             Fact::Permission { action, allowed } => {
                 self.permissions.insert(*action, *allowed);
             }
+            Fact::Able { .. }
+            | Fact::Node(_)
+            | Fact::NodeGone { .. }
+            | Fact::OnNode { .. }
+            | Fact::Leftovers { .. } => return self.around.apply(at, fact),
             Fact::Pod(pod) => {
                 let changed = self.pods.upsert(pod);
                 self.pods_changed(at);

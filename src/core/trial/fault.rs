@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
+use crate::core::around::Ability;
 
 /// What a fault is done to: faults of one group stand together in the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +14,10 @@ pub enum Group {
     Process,
     /// A container or its pod.
     Pod,
+    /// What a pod sends.
+    Network,
+    /// The machine below the pod.
+    Node,
 }
 
 impl Group {
@@ -21,6 +26,8 @@ impl Group {
         match self {
             Self::Process => "process",
             Self::Pod => "pod",
+            Self::Network => "network",
+            Self::Node => "node",
         }
     }
 }
@@ -42,17 +49,36 @@ pub enum Fault {
     ContainerKill,
     /// The pod is deleted with a grace period of zero.
     PodDelete,
+    /// Nothing that the pod sends arrives.
+    NetworkCut,
+    /// Everything that the pod sends arrives [`Self::LATENCY`] later.
+    NetworkDelay,
+    /// [`Self::LOSS`] percent of what the pod sends is lost.
+    NetworkLoss,
+    /// The power of the victim's node is switched off, and on again when the
+    /// trial is over.
+    NodeOff,
 }
 
 impl Fault {
     /// All faults, in the order of the menu.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::ProcessKill,
         Self::ProcessTerm,
         Self::ProcessStop,
         Self::ContainerKill,
         Self::PodDelete,
+        Self::NetworkCut,
+        Self::NetworkDelay,
+        Self::NetworkLoss,
+        Self::NodeOff,
     ];
+
+    /// What a delayed packet is late, milliseconds.
+    pub const LATENCY: u32 = 200;
+
+    /// Packets that a lossy network loses, percent.
+    pub const LOSS: u32 = 30;
 
     /// The kills that a run without a screen draws from when it may do any.
     pub const MIXED: [Self; 3] = [Self::ProcessKill, Self::ProcessTerm, Self::PodDelete];
@@ -65,6 +91,10 @@ impl Fault {
             Self::ProcessStop => "process (STOP)",
             Self::ContainerKill => "container",
             Self::PodDelete => "pod",
+            Self::NetworkCut => "network cut",
+            Self::NetworkDelay => "network delay",
+            Self::NetworkLoss => "network loss",
+            Self::NodeOff => "node",
         }
     }
 
@@ -76,6 +106,10 @@ impl Fault {
             Self::ProcessStop => "stop",
             Self::ContainerKill => "container",
             Self::PodDelete => "pod",
+            Self::NetworkCut => "cut",
+            Self::NetworkDelay => "delay",
+            Self::NetworkLoss => "loss",
+            Self::NodeOff => "node",
         }
     }
 
@@ -87,6 +121,10 @@ impl Fault {
             Self::ProcessStop => "stop the process (SIGSTOP)",
             Self::ContainerKill => "kill -9 all of the container",
             Self::PodDelete => "delete the pod, grace 0",
+            Self::NetworkCut => "cut what the pod sends",
+            Self::NetworkDelay => "delay what the pod sends by 200 ms",
+            Self::NetworkLoss => "lose 30 % of what the pod sends",
+            Self::NodeOff => "power off the pod's node",
         }
     }
 
@@ -95,6 +133,8 @@ impl Fault {
         match self {
             Self::ProcessKill | Self::ProcessTerm | Self::ProcessStop => Group::Process,
             Self::ContainerKill | Self::PodDelete => Group::Pod,
+            Self::NetworkCut | Self::NetworkDelay | Self::NetworkLoss => Group::Network,
+            Self::NodeOff => Group::Node,
         }
     }
 
@@ -103,29 +143,62 @@ impl Fault {
         match self {
             Self::ProcessKill | Self::ContainerKill => Some(9),
             Self::ProcessTerm => Some(15),
-            Self::ProcessStop | Self::PodDelete => None,
+            _ => None,
         }
     }
 
     /// Whether it goes on until it is healed; a kill is over at once.
     pub const fn lasts(self) -> bool {
-        matches!(self, Self::ProcessStop)
+        self.holds() || matches!(self, Self::NodeOff)
+    }
+
+    /// Whether it only holds its victim up, for a time: nobody dies of it.
+    pub const fn holds(self) -> bool {
+        matches!(
+            self,
+            Self::ProcessStop | Self::NetworkCut | Self::NetworkDelay | Self::NetworkLoss
+        )
+    }
+
+    /// What the cluster must be able to do for it.
+    pub const fn needs(self) -> Option<Ability> {
+        match self.group() {
+            Group::Network => Some(Ability::Network),
+            Group::Node => Some(Ability::Power),
+            Group::Process | Group::Pod => None,
+        }
+    }
+
+    /// Whether it is a command in the victim's container.
+    pub const fn is_command(self) -> bool {
+        matches!(self.group(), Group::Process) || matches!(self, Self::ContainerKill)
+    }
+
+    /// What a recovery may take beyond the usual. A cluster waits 40 s before a
+    /// node that is silent counts as dead, 5 minutes before its pods are
+    /// replaced, and 6 before their volumes are let go.
+    pub const fn patience(self) -> Duration {
+        match self {
+            Self::NodeOff => Duration::from_mins(12),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Whether no work at all can be done while it lasts.
     pub const fn stalls(self) -> bool {
-        matches!(self, Self::ProcessStop)
+        matches!(self, Self::ProcessStop | Self::NetworkCut)
     }
 
     /// Whether the victim's pod is meant to be replaced by another.
     pub const fn replaces_pod(self) -> bool {
-        matches!(self, Self::PodDelete)
+        matches!(self, Self::PodDelete | Self::NodeOff)
     }
 
     /// Whether its trial may go through this phase.
     pub const fn has_phase(self, phase: Phase) -> bool {
         match phase {
-            Phase::Hold => self.lasts(),
+            Phase::Hold => self.holds(),
+            Phase::Evict => matches!(self, Self::NodeOff),
             _ => true,
         }
     }

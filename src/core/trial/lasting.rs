@@ -72,7 +72,7 @@ impl Trial {
     /// Since when no work is done, if it has been so for long enough at `now`
     /// and no fact has said so yet.
     pub fn stands_still(&self, now: Time) -> Option<Time> {
-        let open = self.fault.lasts() && !self.state.is_over() && self.marks.healed.is_none();
+        let open = self.fault.holds() && !self.state.is_over() && self.marks.healed.is_none();
         let untold = self.marks.stalled.is_none() && self.marks.down.is_none() && !self.coarse;
         let still = now.since(self.clues.hold.moved) >= STANDSTILL;
         (open && untold && still).then_some(self.clues.hold.moved)
@@ -88,7 +88,7 @@ impl Trial {
         // Its last sample showed a client at work: what it did after that, and
         // before it was stopped, nobody saw.
         self.clues.hold.unseen = self.clues.still_since.is_none();
-        if matches!(self.state, State::Injected | State::Stalled) {
+        if self.fault.holds() && matches!(self.state, State::Injected | State::Stalled) {
             self.state = State::Healed;
         }
     }
@@ -102,7 +102,7 @@ impl Trial {
 
     /// Whether new work proves that the fault is over, though nobody died of it.
     pub(super) fn is_let_go(&self) -> bool {
-        self.fault.lasts()
+        self.fault.holds()
             && self.marks.down.is_none()
             && self.marks.healed.is_some()
             && (self.fault.stalls() || self.clues.hold.heal_done)
@@ -112,7 +112,7 @@ impl Trial {
     pub(super) fn mark_stalled(&mut self, since: Time) {
         let marks = &mut self.marks;
         let late = marks.healed.is_some_and(|healed| since > healed);
-        if !self.fault.lasts() || marks.stalled.is_some() || marks.down.is_some() || late {
+        if !self.fault.holds() || marks.stalled.is_some() || marks.down.is_some() || late {
             return;
         }
         // It may be told after the heal was.

@@ -52,6 +52,9 @@ pub struct Victim {
     pub namespace: String,
     /// The pod's name.
     pub pod: String,
+    /// The node that it runs on, where it is known.
+    #[serde(default)]
+    pub node: Option<String>,
     /// The pod's uid: a replacement has another.
     pub pod_uid: String,
     /// The container that runs the program.
@@ -74,7 +77,9 @@ pub enum State {
     Stalled,
     /// The fault is taken back; new work is yet to be done.
     Healed,
-    /// The victim is dead.
+    /// The victim's node is dead; the victim counts as alive until it is evicted.
+    NodeDown,
+    /// The victim is dead, or told to go from a node that is dead.
     Down,
     /// The node holds its restart back.
     Backoff,
@@ -112,6 +117,7 @@ impl State {
             Self::Injected => "injected",
             Self::Stalled => "stalled",
             Self::Healed => "healed",
+            Self::NodeDown => "node down",
             Self::Down => "down",
             Self::Backoff => "back-off",
             Self::Restarted => "restarted",

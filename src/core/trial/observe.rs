@@ -1,6 +1,6 @@
 //! What a fact does to a trial.
 
-use super::{State, Trial, Victim};
+use super::{Fault, State, Trial, Victim};
 use crate::core::{
     event::{Container, ContainerState, Fact, Pod, Terminated},
     time::Time,
@@ -74,6 +74,7 @@ impl Trial {
                 replayed: false,
                 ..
             } => self.observe_round(at),
+            Fact::Node(node) if !node.ready => self.observe_node_down(at, &node.name),
             Fact::StoodStill { trial, since } if *trial == self.id => self.mark_stalled(*since),
             Fact::HealSent { trial } if *trial == self.id => self.observe_heal_sent(at),
             Fact::CockpitResumed => self.interrupted = true,
@@ -104,6 +105,10 @@ impl Trial {
             return;
         }
         let replacement = pod.uid != victim.pod_uid;
+        // Nobody on a dead node is left to say that the victim ended.
+        if !replacement && pod.deleting && self.fault == Fault::NodeOff {
+            return self.mark_down(at);
+        }
         // Only a pod that was deleted is replaced while its end is not seen
         // yet; and a pod on its way out replaces nobody.
         let replaces = self.fault.replaces_pod() || self.clues.pod_gone;
@@ -124,6 +129,15 @@ impl Trial {
                 .or((end.exit_code > 128).then_some(end.exit_code - 128));
         }
         self.observe_container(at, container, replacement || restarted, pod.ready);
+    }
+
+    fn observe_node_down(&mut self, at: Time, node: &str) {
+        let victims = self.victim.as_ref().and_then(|v| v.node.as_deref());
+        let ahead = self.marks.node_down.is_none() && self.marks.down.is_none();
+        if self.fault == Fault::NodeOff && victims == Some(node) && ahead {
+            self.marks.node_down = Some(self.stamp(at));
+            self.state = State::NodeDown;
+        }
     }
 
     /// What the victim's container does, or that of its replacement; `anew`
@@ -251,8 +265,9 @@ impl Trial {
         }
         // The echoes of a dead server stop before anybody says that it died.
         let still = match self.role {
-            Role::Server => self.clues.still_since,
-            Role::Client => None,
+            // An eviction is no death: that was the node's.
+            Role::Server if self.fault != Fault::NodeOff => self.clues.still_since,
+            _ => None,
         };
         self.marks.down = Some(self.stamp(still.map_or(at, |since| since.min(at))));
         self.state = State::Down;

@@ -18,7 +18,11 @@ pub struct Marks {
     /// The request to heal was sent.
     #[serde(default)]
     pub healed: Option<Time>,
-    /// The container ended, the pod went, or progress began anew.
+    /// The victim's node was seen dead.
+    #[serde(default)]
+    pub node_down: Option<Time>,
+    /// The container ended, the pod went or was told to go, or progress began
+    /// anew.
     pub down: Option<Time>,
     /// The node holds the restart back.
     pub backoff: Option<Time>,
@@ -40,6 +44,8 @@ pub enum Phase {
     Detect,
     /// Held up by a fault that lasts, until it was healed or the victim died.
     Hold,
+    /// From the death of the node until the pod was evicted from it.
+    Evict,
     /// Held back by the node.
     Backoff,
     /// From the death (or the end of back-off) until a new execution ran.
@@ -52,9 +58,10 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Detect,
         Self::Hold,
+        Self::Evict,
         Self::Backoff,
         Self::Restart,
         Self::Ready,
@@ -63,7 +70,7 @@ impl Phase {
 
     /// Whether only some faults have it.
     pub const fn is_special(self) -> bool {
-        matches!(self, Self::Hold)
+        matches!(self, Self::Hold | Self::Evict)
     }
 
     /// One word.
@@ -71,6 +78,7 @@ impl Phase {
         match self {
             Self::Detect => "detect",
             Self::Hold => "hold",
+            Self::Evict => "evict",
             Self::Backoff => "backoff",
             Self::Restart => "restart",
             Self::Ready => "ready",
@@ -108,10 +116,15 @@ impl Trial {
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
         let marks = &self.marks;
         let mut phases = self.phases_of_hold();
+        if let Some(node_down) = marks.node_down {
+            phases.push((Phase::Detect, node_down.since(marks.injected)));
+        }
         let Some(down) = marks.down else {
             return phases;
         };
-        if phases.is_empty() {
+        if let Some(node_down) = marks.node_down {
+            phases.push((Phase::Evict, down.since(node_down)));
+        } else if phases.is_empty() {
             phases.push((Phase::Detect, down.since(marks.injected)));
         }
         if marks.backoff.is_some() && self.clues.held_since.is_none() {
@@ -141,6 +154,9 @@ impl Trial {
     fn phases_of_hold(&self) -> Vec<(Phase, Duration)> {
         let marks = &self.marks;
         let mut phases = Vec::new();
+        if !self.fault.holds() {
+            return phases;
+        }
         let mut began = marks.injected;
         let mut over = |phase, end: Option<Time>| {
             if let Some(end) = end {

@@ -1,6 +1,6 @@
 //! From "kill it" to one named victim, or to a sentence that says why not.
 
-use super::ui::{Dialog, FaultMenu, Ui};
+use super::ui::{Confirm, Demand, Dialog, FaultMenu, Ui};
 use crate::core::{
     action::Target,
     effect::Effect,
@@ -27,6 +27,7 @@ pub fn victim(model: &Model, role: Role) -> Result<Victim, String> {
         role,
         namespace: pod.namespace.clone(),
         pod: pod.name.clone(),
+        node: pod.node.clone(),
         pod_uid: pod.uid.clone(),
         container: container.name.clone(),
         container_id: container.id.clone(),
@@ -56,11 +57,12 @@ pub fn obstacle(ui: &Ui, model: &Model, fault: Fault, role: Role) -> Option<Stri
             unhealed.id
         ));
     }
-    let (needed, verb) = match fault {
-        Fault::PodDelete => (Permitted::DeletePods, "delete pods"),
-        _ => (Permitted::ExecPods, "run commands in pods"),
-    };
-    if !model.allows(needed) {
+    if let Some(why) = fault.needs().and_then(|a| model.around.why_not(a)) {
+        return Some(why.to_owned());
+    }
+    if let Some((needed, verb)) = needed(fault)
+        && !model.allows(needed)
+    {
         return Some(format!(
             "you may not {verb} in {}: ask for the role",
             model.cluster.namespace
@@ -70,17 +72,79 @@ pub fn obstacle(ui: &Ui, model: &Model, fault: Fault, role: Role) -> Option<Stri
     if pod.deleting {
         return Some(format!("{} is on its way out already", pod.name));
     }
-    let process = fault != Fault::PodDelete;
-    if process && !runs_program(pod) {
-        return Some(format!("{} runs no process now", pod.name));
+    let obstacle = match fault {
+        Fault::NodeOff => without_power(model, pod),
+        _ if fault.is_command() && !runs_program(pod) => Some("runs no process now"),
+        Fault::ContainerKill if pod.shares_pids => {
+            Some("shares a pid namespace with others, and kill -9 of all would hit them, too")
+        }
+        _ => None,
+    };
+    obstacle.map(|what| format!("{} {what}", pod.name))
+}
+
+/// What the user must be allowed to do for a fault, beside what the cluster was
+/// asked when it was asked whether it can do it at all.
+const fn needed(fault: Fault) -> Option<(Permitted, &'static str)> {
+    match fault {
+        Fault::PodDelete => Some((Permitted::DeletePods, "delete pods")),
+        _ if fault.is_command() => Some((Permitted::ExecPods, "run commands in pods")),
+        _ => None,
     }
-    let others = fault == Fault::ContainerKill && pod.shares_pids;
-    others.then(|| {
-        format!(
-            "the processes of {} share a pid namespace with others: kill -9 of all would hit them",
-            pod.name
-        )
-    })
+}
+
+fn without_power(model: &Model, pod: &Pod) -> Option<&'static str> {
+    let Some(node) = pod.node.as_deref() else {
+        return Some("is on no node yet");
+    };
+    match model.around.nodes.get(node).and_then(|node| node.powered) {
+        Some(true) => None,
+        Some(false) => Some("is on a node that is switched off already"),
+        None => Some("is on a node without a power switch"),
+    }
+}
+
+/// What it takes to confirm a fault, as far as is known what it would hit.
+pub(super) fn demand(model: &Model, confirm: &Confirm) -> Demand {
+    let Some(node) = confirm.victim.node.as_deref() else {
+        return Demand::Key;
+    };
+    if confirm.fault != Fault::NodeOff {
+        return Demand::Key;
+    }
+    match model.around.residents.get(node) {
+        Some((at, residents)) if *at >= confirm.asked => {
+            if residents.any_foreign() {
+                Demand::Name(node.to_owned())
+            } else {
+                Demand::Key
+            }
+        }
+        _ => Demand::Wait,
+    }
+}
+
+/// Injects what was asked about, if the answer is what it takes.
+pub(super) fn confirm(ui: &mut Ui, model: &Model, menu: FaultMenu) -> Result<Effect, String> {
+    let Some(confirm) = menu.confirm.clone() else {
+        return Err("nothing was asked".into());
+    };
+    let refusal = match demand(model, &confirm) {
+        Demand::Wait => Some("still looking at what runs on the node".to_owned()),
+        Demand::Name(name) if confirm.typed.trim() != name => {
+            Some(format!("not done: type {name}, or leave it alone"))
+        }
+        Demand::Key | Demand::Name(_) => None,
+    };
+    if let Some(refusal) = refusal {
+        ui.dialog = Some(Dialog::Fault(menu));
+        return Err(refusal);
+    }
+    // The world may have moved on while the question stood.
+    if let Some(why) = obstacle(ui, model, confirm.fault, confirm.victim.role) {
+        return Err(why);
+    }
+    Ok(begin(ui, model, confirm.fault, confirm.victim))
 }
 
 /// Takes back what lasts, or says why there is nothing to take back.
@@ -88,7 +152,19 @@ pub(super) fn heal(ui: &Ui, model: &Model) -> Result<Effect, String> {
     if let Some(why) = ui.locked {
         return Err(format!("{why}: nothing is healed"));
     }
-    healing(model).ok_or_else(|| "nothing is to be healed".into())
+    healing(model)
+        .or_else(|| (!leftovers(model).is_empty()).then_some(Effect::HealLeftovers))
+        .ok_or_else(|| "nothing is to be healed".into())
+}
+
+/// What earlier runs left in force, in words.
+pub fn leftovers(model: &Model) -> Vec<String> {
+    if model.ledger.unhealed().is_some() {
+        return Vec::new();
+    }
+    let off = model.around.nodes.values().filter(|node| node.off_by_us);
+    let off = off.map(|node| format!("node {} is switched off", node.name));
+    model.around.leftovers.iter().cloned().chain(off).collect()
 }
 
 /// The effect that takes back what lasts, if anything does.
@@ -134,18 +210,24 @@ pub(super) fn inject(ui: &mut Ui, model: &Model, fault: Fault) -> Result<Option<
         return Err(why);
     }
     let victim = victim(model, role)?;
-    if model
-        .pods
-        .get(&victim.pod_uid)
-        .is_some_and(|pod| pod.managed)
-    {
+    let managed = model.pods.get(&victim.pod_uid).is_some_and(|p| p.managed);
+    if managed && fault != Fault::NodeOff {
         return Ok(Some(begin(ui, model, fault, victim)));
     }
+    let look = victim.node.clone().filter(|_| fault == Fault::NodeOff);
+    let mut confirm = Confirm {
+        fault,
+        victim,
+        asked: model.now,
+        demand: Demand::Key,
+        typed: String::new(),
+    };
+    confirm.demand = demand(model, &confirm);
     ui.dialog = Some(Dialog::Fault(FaultMenu {
-        confirm: Some((fault, victim)),
+        confirm: Some(confirm),
         ..menu
     }));
-    Ok(None)
+    Ok(look.map(|node| Effect::LookAtNode { node }))
 }
 
 /// The trial begins: the request goes out.
@@ -157,6 +239,6 @@ pub(super) fn begin(ui: &mut Ui, model: &Model, fault: Fault, victim: Victim) ->
         trial,
         fault,
         victim,
-        lasts: fault.lasts().then_some(ui.lasts),
+        lasts: fault.holds().then_some(ui.lasts),
     }
 }

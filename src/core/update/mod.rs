@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use self::{
     pattern::Pattern,
-    ui::{Dialog, FaultMenu, Notice, Purpose, Ui},
+    ui::{Confirm, Dialog, FaultMenu, Notice, Purpose, Ui},
 };
 use super::{
     action::{Action, Pane, Target},
@@ -59,6 +59,7 @@ fn said(ui: &Ui, action: Action, effects: &[Effect]) -> Option<String> {
         (_, Some(Effect::Inject { fault, victim, .. })) => {
             Some(format!("{} in {}", fault.describe(), victim.pod))
         }
+        (_, Some(Effect::HealLeftovers)) => Some("healing what earlier runs left".into()),
         (_, Some(Effect::Heal { trial, .. })) => Some(format!("healing trial {trial}")),
         (_, Some(Effect::Copy(text))) => Some(format!("copied: {}", text.lines().next()?)),
         (Action::FinishRun, Some(_)) => Some("asking the client to finish its round".into()),
@@ -306,12 +307,8 @@ fn accept(ui: &mut Ui, live: &Model) -> Result<Option<Effect>, String> {
             Ok(None)
         }
         Some(Dialog::Fault(menu)) => {
-            if let Some((fault, victim)) = menu.confirm {
-                // The world may have moved on while the question stood.
-                if let Some(why) = fault::obstacle(ui, live, fault, victim.role) {
-                    return Err(why);
-                }
-                return Ok(Some(fault::begin(ui, live, fault, victim)));
+            if menu.confirm.is_some() {
+                return fault::confirm(ui, live, menu).map(Some);
             }
             let fault = Fault::ALL[menu.selected.min(Fault::ALL.len() - 1)];
             ui.dialog = Some(Dialog::Fault(menu));
@@ -365,7 +362,15 @@ fn back(ui: &mut Ui) {
 
 /// Typing into a prompt or the palette; a filter works while it is typed.
 fn edit(ui: &mut Ui, action: Action) {
-    let Some(Dialog::Prompt { typed, .. } | Dialog::Palette { typed, .. }) = &mut ui.dialog else {
+    let Some(
+        Dialog::Prompt { typed, .. }
+        | Dialog::Palette { typed, .. }
+        | Dialog::Fault(FaultMenu {
+            confirm: Some(Confirm { typed, .. }),
+            ..
+        }),
+    ) = &mut ui.dialog
+    else {
         return;
     };
     match action {

@@ -146,8 +146,34 @@ pub struct FaultMenu {
     pub target: Target,
     /// Which fault is selected, an index into [`Fault::ALL`].
     pub selected: usize,
-    /// Chosen, but the victim is not ours: a second key must confirm it.
-    pub confirm: Option<(Fault, Victim)>,
+    /// Chosen, but it hits more than what is ours: it must be confirmed.
+    pub confirm: Option<Confirm>,
+}
+
+/// A question that stands before a fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirm {
+    /// What is to be done.
+    pub fault: Fault,
+    /// To whom.
+    pub victim: Victim,
+    /// When it was asked.
+    pub asked: Time,
+    /// What it takes to answer it.
+    pub demand: Demand,
+    /// What was typed of it.
+    pub typed: String,
+}
+
+/// What it takes to confirm a fault: the more it hits, the more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    /// A key.
+    Key,
+    /// This name, typed.
+    Name(String),
+    /// It is not known yet what the fault would hit.
+    Wait,
 }
 
 impl Default for FaultMenu {
@@ -223,6 +249,13 @@ impl Ui {
         {
             self.injecting = None;
         }
+        if let Some(Dialog::Fault(FaultMenu {
+            confirm: Some(confirm),
+            ..
+        })) = &mut self.dialog
+        {
+            confirm.demand = super::fault::demand(live, confirm);
+        }
         let Self { frozen, log, .. } = self;
         let shown = frozen.as_deref().unwrap_or(live);
         log.sync(&shown.log);
@@ -239,8 +272,8 @@ impl Ui {
     pub fn scopes(&self) -> Vec<Scope> {
         match &self.dialog {
             None => vec![Scope::Pane(self.focus), Scope::Cockpit, Scope::Global],
+            Some(_) if self.is_typing() => vec![Scope::Text],
             Some(Dialog::Fault(_)) => vec![Scope::Fault, Scope::Dialog],
-            Some(Dialog::Palette { .. } | Dialog::Prompt { .. }) => vec![Scope::Text],
             Some(_) => vec![Scope::Dialog],
         }
     }
@@ -249,7 +282,17 @@ impl Ui {
     pub const fn is_typing(&self) -> bool {
         matches!(
             self.dialog,
-            Some(Dialog::Palette { .. } | Dialog::Prompt { .. })
+            Some(
+                Dialog::Palette { .. }
+                    | Dialog::Prompt { .. }
+                    | Dialog::Fault(FaultMenu {
+                        confirm: Some(Confirm {
+                            demand: Demand::Name(_),
+                            ..
+                        }),
+                        ..
+                    })
+            )
         )
     }
 

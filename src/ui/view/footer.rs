@@ -13,6 +13,7 @@ use crate::{
         action::{Action, Pane},
         trial::Fault,
         update::{
+            fault::leftovers,
             pattern::Pattern,
             pods_that_pass,
             ui::{Dialog, Purpose},
@@ -137,7 +138,7 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
             if scene.ui.locked.is_none() {
                 actions.push(A::FaultMenu);
             }
-            if scene.live.ledger.unhealed().is_some() {
+            if scene.live.ledger.unhealed().is_some() || !leftovers(scene.live).is_empty() {
                 actions.push(A::Heal);
             }
             if scene.live.broken().is_some() {

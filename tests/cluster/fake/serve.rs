@@ -21,6 +21,8 @@ use tokio_tungstenite::{
 
 use super::{Exec, State};
 
+mod around;
+
 type Body = BoxBody<Bytes, io::Error>;
 type Chunk = Result<Frame<Bytes>, io::Error>;
 
@@ -117,6 +119,11 @@ impl Served {
                 reply(&review)
             }
             (method, [.., "leases"] | [.., "leases", _]) => self.lease(&method, request).await,
+            (method, ["apis", "chaos-mesh.org", ..] | ["api", "v1", "nodes" | "pods", ..]) => {
+                let path = path.clone();
+                self.around(&method, &path, query.contains_key("watch"), request)
+                    .await
+            }
             _ => refuse(404, "the server could not find the requested resource"),
         }
     }

@@ -20,11 +20,14 @@ use super::{
     Context,
     access::Session,
     cast::{Cast, Player},
+    chaos,
     exec::{self, NoOutput, Output, Place},
+    nodes,
 };
 use crate::{
     adapters::sink::Closed,
     core::{
+        around::Residents,
         effect::Effect,
         event::{Fact, Trouble},
         trial::{Fault, TrialId, Victim},
@@ -71,6 +74,8 @@ pub async fn carry_out(
             fault,
             victim,
         } => hand.heal(trial, fault, &victim).await,
+        Effect::LookAtNode { node } => hand.look_at(node).await,
+        Effect::HealLeftovers => hand.heal_leftovers().await,
         Effect::AskPid { trial, role } => hand.ask_pid(trial, role).await,
         Effect::FinishRun { victim } => hand.finish(&victim).await,
         Effect::Reconnect => {
@@ -109,6 +114,10 @@ impl Hand {
             }
             Fault::ProcessStop => self.stop(order).await?,
             Fault::PodDelete => self.delete(order).await?,
+            Fault::NetworkCut | Fault::NetworkDelay | Fault::NetworkLoss => {
+                self.disturb(order).await?
+            }
+            Fault::NodeOff => self.power_off(order).await?,
         };
         if let Err(reason) = outcome {
             let refused = Fact::FaultRefused {
@@ -128,6 +137,17 @@ impl Hand {
         sink.send(Fact::HealSent { trial }).await?;
         let healed = match fault {
             Fault::ProcessStop => self.let_go(victim).await,
+            Fault::NetworkCut | Fault::NetworkDelay | Fault::NetworkLoss => {
+                match self.armed().await {
+                    Ok(session) => chaos::heal(&session, &victim.pod_uid).await,
+                    Err(why) => Err(why),
+                }
+            }
+            Fault::NodeOff => match (self.armed().await, &victim.node) {
+                (Ok(session), Some(node)) => nodes::power_on(&session, node).await,
+                (Ok(_), None) => Ok(()),
+                (Err(why), _) => Err(why),
+            },
             // Over at once: nothing lasts.
             Fault::ProcessKill | Fault::ProcessTerm | Fault::ContainerKill | Fault::PodDelete => {
                 Ok(())
@@ -187,11 +207,9 @@ impl Hand {
             Ok(session) => session,
             Err(reason) => return Ok(Err(reason)),
         };
-        let victim = &mut order.victim;
-        self.aim(victim);
+        self.name_process(&session, &mut order.victim).await;
+        let victim = &order.victim;
         let (pod, uid) = (victim.pod.clone(), victim.pod_uid.clone());
-        let place = Place::of(victim);
-        victim.pid = pid_of(&session, place, victim.role, ASK_BRIEFLY).await.ok();
         self.announce(order).await?;
         let pods: Api<Pod> = Api::namespaced(session.act.clone(), &session.namespace);
         let params = DeleteParams::default()
@@ -203,6 +221,69 @@ impl Hand {
         let what = format!("delete pod `{pod}`");
         let deleted = session.unary(&what, pods.delete(&pod, &params)).await;
         Ok(deleted.map(|_| ()).map_err(|failure| failure.why))
+    }
+
+    /// Disturbs the network of the victim's pod.
+    async fn disturb(&self, mut order: Order) -> Result<Outcome, Closed> {
+        let session = match self.armed().await {
+            Ok(session) => session,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        self.name_process(&session, &mut order.victim).await;
+        let (trial, fault, victim) = (order.trial, order.fault, order.victim.clone());
+        let lasts = order.lasts.unwrap_or(Fault::LASTS);
+        self.announce(order).await?;
+        Ok(chaos::disturb(&session, trial, fault, &victim, lasts).await)
+    }
+
+    /// Switches off the node that the victim runs on.
+    async fn power_off(&self, mut order: Order) -> Result<Outcome, Closed> {
+        let session = match self.armed().await {
+            Ok(session) => session,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let Some(node) = order.victim.node.clone() else {
+            return Ok(Err(format!("pod `{}` is on no node", order.victim.pod)));
+        };
+        self.name_process(&session, &mut order.victim).await;
+        self.announce(order).await?;
+        Ok(nodes::power_off(&session, &node).await)
+    }
+
+    /// Asks which process the victim is, if it answers soon: a nicety.
+    async fn name_process(&self, session: &Session, victim: &mut Victim) {
+        self.aim(victim);
+        let place = Place::of(victim);
+        victim.pid = pid_of(session, place, victim.role, ASK_BRIEFLY).await.ok();
+    }
+
+    async fn look_at(&self, node: String) -> Result<(), Closed> {
+        let residents = match self.context.access.session().await {
+            Ok(session) => nodes::residents(&session, &node).await,
+            Err(failure) => Residents {
+                pods: Vec::new(),
+                unseen: Some(failure.why),
+            },
+        };
+        let fact = Fact::OnNode { node, residents };
+        self.context.sink.send(fact).await
+    }
+
+    /// Takes back what earlier runs left in force.
+    async fn heal_leftovers(&self) -> Result<(), Closed> {
+        let healed = async {
+            let session = self.armed().await?;
+            nodes::power_on_all(&session).await?;
+            chaos::heal_all(&session).await
+        };
+        let fact = match healed.await {
+            Ok(()) => Fact::Leftovers { what: Vec::new() },
+            Err(why) => Fact::Trouble(Trouble::new(
+                format!("not everything is healed: {why}"),
+                "try again",
+            )),
+        };
+        self.context.sink.send(fact).await
     }
 
     async fn ask_pid(&self, trial: TrialId, role: Role) -> Result<(), Closed> {

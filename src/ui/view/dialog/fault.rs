@@ -12,10 +12,10 @@ use super::{field, scrolling};
 use crate::{
     core::{
         action::{Action, Scope, Target},
-        trial::{Fault, Victim},
+        trial::Fault,
         update::{
             fault::{obstacle, victim},
-            ui::{FaultMenu, Room},
+            ui::{Confirm, Demand, FaultMenu, Room},
         },
         workload::Role,
     },
@@ -32,9 +32,13 @@ pub(super) fn draw(
     menu: &FaultMenu,
 ) -> (Rect, Room) {
     let mut lines = Vec::new();
-    let title = if let Some((fault, victim)) = &menu.confirm {
-        question(scene, body, &mut lines, *fault, victim);
-        "Not made by aks-tui: are you sure?"
+    let title = if let Some(confirm) = &menu.confirm {
+        question(scene, body, &mut lines, confirm);
+        if confirm.fault == Fault::NodeOff {
+            "A whole node: are you sure?"
+        } else {
+            "Not made by aks-tui: are you sure?"
+        }
     } else {
         choice(scene, body, &mut lines, menu);
         "Inject a fault"
@@ -74,7 +78,12 @@ fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &
     for (index, fault) in Fault::ALL.into_iter().enumerate() {
         let why = why_not[index].as_deref();
         let mut row = fault_row(scene, fault, index == chosen, why.is_none());
-        if let Some(why) = why.filter(|_| !same) {
+        // What is said of the row above needs not be said again in its group.
+        let above = index
+            .checked_sub(1)
+            .filter(|above| Fault::ALL[*above].group() == fault.group())
+            .and_then(|above| why_not[above].as_deref());
+        if let Some(why) = why.filter(|why| !same && Some(*why) != above) {
             let room = room.saturating_sub(row.width() + 2);
             let why = format::cut(why, room, scene.glyphs.ellipsis).into_owned();
             row.push_span(Span::styled(format!("  {why}"), theme.faint));
@@ -92,25 +101,32 @@ fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &
     }
     let radius = blast_radius(scene, selected, menu.target);
     lines.extend(field(scene, body, "blast radius", radius, theme.strong));
-    if selected.lasts() {
-        let text = healing(scene);
-        lines.extend(field(scene, body, "heals", text, theme.screen));
-    }
+    let text = healing(scene, selected);
+    lines.extend(field(scene, body, "heals", text, theme.screen));
     lines.push(Line::default());
-    let (text, style) = advice(scene, &roles, why_not[chosen].as_deref());
+    let (text, style) = advice(scene, selected, &roles, why_not[chosen].as_deref());
     for line in format::wrap(&text, room) {
         lines.push(Line::styled(line.to_owned(), style));
     }
 }
 
 /// Why the selected fault cannot be injected, or what a key will do.
-fn advice(scene: &Scene<'_>, roles: &[Role], why_not: Option<&str>) -> (String, Style) {
+fn advice(
+    scene: &Scene<'_>,
+    fault: Fault,
+    roles: &[Role],
+    why_not: Option<&str>,
+) -> (String, Style) {
     let managed = roles
         .iter()
         .filter_map(|role| scene.live.pods.playing(*role))
         .all(|pod| pod.managed);
     match why_not {
         Some(why) => (format!("Not possible: {why}."), scene.theme.bad),
+        None if fault == Fault::NodeOff => (
+            "You will be shown what runs on the node, and asked once more.".into(),
+            scene.theme.warn,
+        ),
         None if managed => (
             "The key of a fault injects it at once.".into(),
             scene.theme.muted,
@@ -123,13 +139,20 @@ fn advice(scene: &Scene<'_>, roles: &[Role], why_not: Option<&str>) -> (String, 
 }
 
 /// When a fault that lasts is taken back.
-fn healing(scene: &Scene<'_>) -> String {
+fn healing(scene: &Scene<'_>, fault: Fault) -> String {
+    if !fault.lasts() {
+        return "nothing lasts that would have to be healed".into();
+    }
     let by_hand = match scene.keymap.hint(&HERE, Action::Heal) {
         Some(key) => format!("with {key}, "),
         None => String::new(),
     };
-    let lasts = scene.ui.lasts.as_secs();
-    format!("after {lasts} s, {by_hand}and before the cockpit leaves")
+    let when = if fault.holds() {
+        format!("after {} s", scene.ui.lasts.as_secs())
+    } else {
+        "when it is back".to_owned()
+    };
+    format!("{when}, {by_hand}and before the cockpit leaves")
 }
 
 /// `target   c client   s server   r random`, the present one marked.
@@ -176,17 +199,22 @@ fn fault_row(scene: &Scene<'_>, fault: Fault, selected: bool, possible: bool) ->
         ""
     };
     let key = key(scene, Action::Inject(fault));
+    let text = if possible {
+        what(scene, fault)
+    } else {
+        fault.describe().to_owned()
+    };
     Line::from(vec![
         Span::styled(format!("{group:<GROUP$}"), theme.muted),
         Span::styled(format!("{pointer} "), theme.strong),
         Span::styled(format!("{key}  "), theme.key),
-        Span::styled(what(scene, fault), style),
+        Span::styled(text, style),
     ])
 }
 
 /// What is done, and for how long.
 fn what(scene: &Scene<'_>, fault: Fault) -> String {
-    if fault.lasts() {
+    if fault.holds() {
         format!("{} for {} s", fault.describe(), scene.ui.lasts.as_secs())
     } else {
         fault.describe().to_owned()
@@ -251,6 +279,10 @@ fn blast_radius(scene: &Scene<'_>, fault: Fault, target: Target) -> String {
     let pod = format!("1 of {}: {whom}", format::count(pods.len() as u64, "pod"));
     match fault {
         Fault::PodDelete => pod,
+        Fault::NetworkCut | Fault::NetworkDelay | Fault::NetworkLoss => {
+            format!("the network of {pod}")
+        }
+        Fault::NodeOff => "the node, and every pod on it, of whichever namespace".to_owned(),
         Fault::ContainerKill => format!("1 container in {pod}"),
         Fault::ProcessKill | Fault::ProcessTerm | Fault::ProcessStop => {
             format!("1 process in {pod}")
@@ -258,37 +290,102 @@ fn blast_radius(scene: &Scene<'_>, fault: Fault, target: Target) -> String {
     }
 }
 
-fn question(
-    scene: &Scene<'_>,
-    body: Rect,
-    lines: &mut Vec<Line<'static>>,
-    fault: Fault,
-    victim: &Victim,
-) {
+/// Pods that a question names before it only counts them.
+const NAMED: usize = 6;
+
+fn question(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, confirm: &Confirm) {
     let theme = scene.theme;
+    let Confirm { fault, victim, .. } = confirm;
     let pod = format!("{}/{}", victim.namespace, victim.pod);
-    lines.extend(field(scene, body, "do", what(scene, fault), theme.bad));
-    lines.extend(field(scene, body, "to", pod, theme.strong));
-    lines.extend(field(
-        scene,
-        body,
-        "container",
-        &victim.container,
-        theme.screen,
-    ));
-    let context = &scene.live.cluster.context;
-    lines.extend(field(scene, body, "context", context, theme.strong));
+    let mut add = |name: &str, value: &str, style: Style| {
+        lines.extend(field(scene, body, name, value, style));
+    };
+    add("do", &what(scene, *fault), theme.bad);
+    match victim.node.as_deref().filter(|_| *fault == Fault::NodeOff) {
+        Some(node) => {
+            add("to", node, theme.strong);
+            add("aimed at", &pod, theme.strong);
+        }
+        None => {
+            add("to", &pod, theme.strong);
+            add("container", &victim.container, theme.screen);
+        }
+    }
+    add("context", &scene.live.cluster.context, theme.strong);
+    if *fault == Fault::NodeOff {
+        residents(scene, body, lines, confirm);
+    }
     lines.push(Line::default());
-    let accept = scene
+    lines.push(answer(scene, confirm));
+}
+
+/// What runs on the node that is to be switched off.
+fn residents(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, confirm: &Confirm) {
+    let theme = scene.theme;
+    let node = confirm.victim.node.as_deref().unwrap_or_default();
+    let around = &scene.live.around;
+    let known = around.residents.get(node);
+    let Some((_, residents)) = known.filter(|(at, _)| *at >= confirm.asked) else {
+        lines.extend(field(scene, body, "runs there", "looking...", theme.warn));
+        return;
+    };
+    let count = format::count(residents.pods.len() as u64, "pod");
+    lines.extend(field(scene, body, "runs there", count, theme.strong));
+    // What is not ours first: it must not be overlooked.
+    let mut pods: Vec<_> = residents.pods.iter().collect();
+    pods.sort_by_key(|pod| (pod.managed, pod.name.clone()));
+    for pod in pods.iter().take(NAMED) {
+        let (text, style) = if pod.managed {
+            (pod.name.clone(), theme.screen)
+        } else {
+            (format!("{}  not made by aks-tui", pod.name), theme.warn)
+        };
+        lines.extend(field(scene, body, "", text, style));
+    }
+    if pods.len() > NAMED {
+        let more = format!("and {} more", pods.len() - NAMED);
+        lines.extend(field(scene, body, "", more, theme.muted));
+    }
+    if let Some(why) = &residents.unseen {
+        let text = format!("there may be more: {why}");
+        lines.extend(field(scene, body, "", text, theme.warn));
+    }
+    let others = around
+        .nodes
+        .values()
+        .any(|other| other.name != node && other.ready);
+    if !others {
+        let text = "no other node is ready: its pods have nowhere to go";
+        lines.extend(field(scene, body, "", text, theme.bad));
+    }
+}
+
+/// The keys that answer a question, or the name that does.
+fn answer(scene: &Scene<'_>, confirm: &Confirm) -> Line<'static> {
+    let theme = scene.theme;
+    let scopes = scene.ui.scopes();
+    let mut keys = scene.keymap.keys_for(&scopes, Action::Accept);
+    let accept = keys
+        .pop()
+        .map_or_else(|| "enter".into(), |key| key.to_string());
+    let back = scene
         .keymap
-        .keys_for(&HERE, Action::Accept)
-        .last()
-        .map_or_else(|| "enter".into(), ToString::to_string);
-    let back = key(scene, Action::Back);
-    lines.push(Line::from(vec![
+        .hint(&scopes, Action::Back)
+        .unwrap_or_else(|| "esc".into());
+    let mut spans = Vec::new();
+    if let Demand::Name(name) = &confirm.demand {
+        spans.extend([
+            Span::raw(format!("type {name}: ")),
+            Span::styled(confirm.typed.clone(), theme.strong),
+            Span::styled(" ", theme.selected),
+            Span::raw("  "),
+        ]);
+    }
+    spans.extend([
         Span::styled(accept, theme.key),
         Span::raw(" do it      "),
         Span::styled(back, theme.key),
         Span::raw(" leave it alone"),
-    ]));
+    ]);
+    Line::from(spans)
 }

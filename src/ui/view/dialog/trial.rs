@@ -12,7 +12,7 @@ use ratatui::{
 use super::{FIELD, field, heading, pod::signal_name, scrolling};
 use crate::{
     core::{
-        trial::{Phase, State, Trial, TrialId},
+        trial::{Fault, Phase, State, Trial, TrialId},
         update::ui::Room,
     },
     ui::{
@@ -61,6 +61,9 @@ fn summary(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'s
         let pod = format!("{}/{}", victim.namespace, victim.pod);
         add("victim", &pod, theme.strong);
         add("container", &victim.container, theme.screen);
+        if let Some(node) = &victim.node {
+            add("node", node, theme.screen);
+        }
     }
     let (text, style) = outcome(scene, trial);
     add("outcome", &text, style);
@@ -131,9 +134,11 @@ fn phases(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'st
 
 const fn meaning(trial: &Trial, phase: Phase) -> &'static str {
     match phase {
+        Phase::Detect if trial.marks.node_down.is_some() => "until its node counted as dead",
         Phase::Detect if trial.marks.stalled.is_some() => "until no work was done",
         Phase::Detect => "until its end was seen",
         Phase::Hold => "held up by the fault",
+        Phase::Evict => "until the pod was evicted",
         Phase::Backoff => "held back by the node",
         Phase::Restart => "until a new process ran",
         Phase::Ready => "until it was ready",
@@ -144,11 +149,17 @@ const fn meaning(trial: &Trial, phase: Phase) -> &'static str {
 fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
     let theme = scene.theme;
     let marks = &trial.marks;
+    let gone = if trial.fault == Fault::NodeOff {
+        "evicted"
+    } else {
+        "down"
+    };
     for (name, at) in [
         ("injected", Some(marks.injected)),
         ("stalled", marks.stalled),
         ("healed", marks.healed),
-        ("down", marks.down),
+        ("node down", marks.node_down),
+        (gone, marks.down),
         ("back-off", marks.backoff),
         ("restarted", marks.restarted),
         ("ready", marks.ready),
@@ -160,8 +171,9 @@ fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
         let expected = match name {
             "back-off" => false,
             "stalled" => trial.fault.stalls(),
-            "healed" => trial.fault.lasts(),
-            "down" | "restarted" | "ready" => !trial.fault.lasts(),
+            "healed" => trial.fault.holds(),
+            "node down" => trial.fault == Fault::NodeOff,
+            "down" | "restarted" | "ready" => !trial.fault.holds(),
             _ => true,
         };
         if !expected && at.is_none() {
@@ -203,7 +215,7 @@ fn proof(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'sta
         "process id",
         pair(text(pid), text(trial.pid_after.map(Into::into))),
     );
-    let spared = trial.fault.lasts() && trial.marks.restarted.is_none();
+    let spared = trial.fault.holds() && trial.marks.restarted.is_none();
     let epoch = match (trial.epoch_before, spared) {
         (Some(epoch), true) => format!("{epoch}: the same execution goes on"),
         _ => pair(text(trial.epoch_before), text(trial.epoch_after)),

@@ -316,6 +316,10 @@ const fn fault_name(fault: Fault) -> &'static str {
         Fault::ProcessTerm => "TERM",
         Fault::ProcessStop => "STOP",
         Fault::ContainerKill => "all -9",
+        Fault::NetworkCut => "cut",
+        Fault::NetworkDelay => "delay",
+        Fault::NetworkLoss => "loss",
+        Fault::NodeOff => "node",
         Fault::PodDelete => "pod",
     }
 }

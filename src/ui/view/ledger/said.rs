@@ -24,7 +24,7 @@ pub(super) fn elapsed(scene: &Scene<'_>, trial: &Trial) -> Duration {
 /// The colour of a phase.
 pub(in crate::ui::view) const fn phase_style(scene: &Scene<'_>, phase: Phase) -> Style {
     match phase {
-        Phase::Detect => scene.theme.detect,
+        Phase::Detect | Phase::Evict => scene.theme.detect,
         // Both are imposed; their textures differ.
         Phase::Hold | Phase::Backoff => scene.theme.backoff,
         Phase::Restart => scene.theme.restart,
@@ -40,9 +40,10 @@ pub(in crate::ui::view) fn phases_until_now(
 ) -> Vec<(Phase, Duration)> {
     let mut phases = trial.phases();
     let going_on = match trial.state {
-        State::Injected if trial.fault.lasts() && !trial.fault.stalls() => Phase::Hold,
+        State::Injected if trial.fault.holds() && !trial.fault.stalls() => Phase::Hold,
         State::Injected => Phase::Detect,
         State::Stalled => Phase::Hold,
+        State::NodeDown => Phase::Evict,
         State::Down => Phase::Restart,
         State::Backoff => Phase::Backoff,
         State::Restarted => Phase::Ready,
@@ -124,7 +125,7 @@ pub(in crate::ui::view) fn outcome(scene: &Scene<'_>, trial: &Trial) -> (String,
             format!("{} not injected: {reason}", glyphs.none),
             theme.warn,
         ),
-        State::Injected | State::Stalled if trial.fault.lasts() => {
+        State::Injected | State::Stalled if trial.fault.holds() => {
             let is = if trial.state == State::Stalled {
                 "stalled"
             } else {
@@ -140,6 +141,8 @@ pub(in crate::ui::view) fn outcome(scene: &Scene<'_>, trial: &Trial) -> (String,
         }
         State::Injected | State::Stalled => waits("waiting for its end"),
         State::Healed => waits("healed, catching up"),
+        State::NodeDown => waits("node down, to be evicted"),
+        State::Down if trial.marks.node_down.is_some() => waits("evicted, replacing"),
         State::Down => waits("down, restarting"),
         State::Backoff => waits("held back by the node"),
         State::Restarted => waits("runs, not ready yet"),
