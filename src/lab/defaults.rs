@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::kinds::Resource;
 
 mod objects;
+mod pod;
 
 /// Fills in what a new or replaced object leaves out.
 pub fn fill(resource: Resource, object: &mut Value) {
@@ -40,7 +41,8 @@ fn fill_kind(resource: Resource, object: &mut Value) {
         Resource::Pods => {
             fill_pod_spec(&mut object["spec"]);
             set(&mut object["status"], "phase", json!("Pending"));
-            set(&mut object["status"], "qosClass", json!("BestEffort"));
+            let class = pod::quality(&object["spec"]);
+            set(&mut object["status"], "qosClass", json!(class));
         }
         Resource::Deployments => fill_deployment(object),
         Resource::ReplicaSets => {
@@ -99,12 +101,17 @@ fn fill_pod_spec(spec: &mut Value) {
     set(spec, "securityContext", json!({}));
     set(spec, "enableServiceLinks", json!(true));
     for volume in array(&mut spec["volumes"]) {
+        pod::fill_volume(volume);
         if let Some(host_path) = volume.get_mut("hostPath") {
             set(host_path, "type", json!(""));
         }
     }
-    for container in array(&mut spec["containers"]) {
-        fill_container(container);
+    for list in ["initContainers", "containers"] {
+        for container in array(&mut spec[list]) {
+            fill_container(container);
+            pod::fill_checks(container);
+            pod::fill_resources(container);
+        }
     }
 }
 
@@ -125,8 +132,8 @@ fn fill_container(container: &mut Value) {
         set(port, "protocol", json!("TCP"));
     }
     for variable in array(&mut container["env"]) {
-        if let Some(field) = variable.pointer_mut("/valueFrom/fieldRef") {
-            set(field, "apiVersion", json!("v1"));
+        if let Some(from) = variable.get_mut("valueFrom") {
+            pod::fill_reference(from);
         }
     }
 }

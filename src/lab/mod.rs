@@ -32,8 +32,12 @@
 //!   memory hog, a log flooder, a slow starter, a pause; any other image waits in
 //!   `ImagePullBackOff`, since nothing is pulled;
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
-//!   exit codes and signals, logs, commands in containers; several nodes, each
-//!   with a switch (the annotation `aks-tui.dev/power`) that pulls its plug;
+//!   exit codes and signals, logs, commands in containers, init containers and
+//!   sidecars, probes (exec, HTTP, TCP), hooks, last words, deadlines; volumes
+//!   on the node (`hostPath`, `emptyDir`), made of objects (config maps,
+//!   secrets, the pod's own fields), of claims, shares and disks; variables
+//!   from all of these and from services; several nodes, each with a switch
+//!   (the annotation `aks-tui.dev/power`) that pulls its plug;
 //! - exec, attach, cp and port-forward over WebSocket and SPDY/3.1, for kubectl
 //!   of any age; programs with an input and a terminal (`kubectl run -it`);
 //!   pods and services asked through the server's proxy;
@@ -41,6 +45,7 @@
 //!   machine's loopback addresses, as the node's annotation says; services by
 //!   address and by name, load balancers and node ports on this machine; faults
 //!   of the network (NetworkChaos);
+//! - what pods and nodes use, as `metrics.k8s.io`;
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
 //!   simulated pods;
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
@@ -52,9 +57,9 @@
 //!   refused (*422*); block devices, and recycling of volumes;
 //! - of custom resources: more than one version, conversion, rules (CEL) and
 //!   rare formats: refused in definitions (*422*);
-//! - init containers, probes, lifecycle hooks, volumes other than `hostPath` and
-//!   `emptyDir`, environment from anything but `fieldRef`: refused when a pod is
-//!   created (*422*), never ignored;
+//! - probes over gRPC or HTTPS or of another host, readiness gates, tokens of
+//!   service accounts, volumes of other kinds than those above, bounds on
+//!   `emptyDir`: refused when a pod is created (*422*), never ignored;
 //! - the proxy of nodes (*404*), links in proxied pages (left as they are), OpenAPI v2 (*404*), HTTP/2, protobuf but for the few
 //!   bodies that kubectl sends in nothing else (*415*);
 //! - managers of what the lab's own controllers and kubelet write: managed

@@ -7,9 +7,11 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -51,8 +53,28 @@ pub trait Node: Send + Sync + 'static {
     fn attach(&self, pod_uid: &str, container: &str, stdin: bool)
     -> Result<ExecSession, NodeError>;
 
+    /// What running containers used when they were last measured.
+    fn usage(&self) -> Vec<Usage>;
+
     /// Connects to a port of a pod, by the pod's address.
     fn dial(&self, pod: IpAddr, port: u16) -> BoxFuture<'_, io::Result<TcpStream>>;
+}
+
+/// What a container used at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The pod's uid.
+    pub pod: String,
+    /// The container's name.
+    pub container: String,
+    /// When it was measured.
+    pub at: Timestamp,
+    /// Over how long the processor was watched.
+    pub window: Duration,
+    /// Thousand-millionths of a processor, on average over the window.
+    pub nanocores: u64,
+    /// Memory in bytes.
+    pub memory: u64,
 }
 
 /// Why a node could not do what was asked.

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(target_os = "linux")]
 
+mod checks;
 mod images;
 mod network;
+mod order;
 mod places;
 mod power;
 mod restarts;
+mod supply;
 mod survival;
 
 use std::fs;
@@ -83,6 +86,12 @@ impl Bed {
             nodes: 1,
             heartbeat: Heartbeat::default(),
         };
+        // Without it nothing that happens in it is told.
+        let home = json!({"metadata": {"name": "default"}});
+        match store.create(Resource::Namespaces, home) {
+            Ok(_) | Err(StoreError::AlreadyExists(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
         match Kubelet::start(store.clone(), config).await {
             Ok(kubelet) => Some(Self {
                 kubelet,

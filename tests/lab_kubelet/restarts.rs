@@ -299,14 +299,15 @@ async fn what_the_node_cannot_do_it_says() {
             .unwrap()
             .contains("not found in $PATH")
     );
-    let key = Key::new(Resource::Pods, "default", "volume");
-    bed.pod(&key, "ContainerCreating", |pod| {
-        container(pod)["state"]["waiting"]["message"]
-            .as_str()
-            .is_some_and(|message| message.contains("configMap"))
+    let missing = "MountVolume.SetUp failed for volume \"v\" : configmap \"m\" not found";
+    bed.pod(&volume, "ContainerCreating", |pod| {
+        container(pod)["state"]["waiting"]["reason"] == "ContainerCreating"
+            && bed
+                .events("FailedMount")
+                .iter()
+                .any(|(said, _)| said == missing)
     })
     .await;
-    assert!(bed.events("FailedMount")[0].0.contains("configMap volumes"));
     let failures = bed.events("Failed");
     assert!(
         failures

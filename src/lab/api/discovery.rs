@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::metrics::{self, Measured};
 use super::path::Review;
 use crate::lab::kinds::Resource;
 
@@ -54,6 +55,7 @@ fn groups(kinds: &[Resource]) -> Vec<(&'static str, &'static str)> {
                 .into_iter()
                 .map(|review| (review.names().0, "v1")),
         )
+        .chain([(metrics::GROUP, metrics::VERSION)])
         .filter(|(group, _)| !group.is_empty())
         .collect();
     groups.sort_unstable_by(|a, b| a.0.cmp(b.0).then_with(|| rank(b.1).cmp(&rank(a.1))));
@@ -187,6 +189,9 @@ pub fn resource_list(kinds: &[Resource], group: &str, version: &str) -> Option<V
             "verbs": ["create"],
         }));
     }
+    if group == metrics::GROUP {
+        resources.extend(Measured::ALL.into_iter().map(measured_entry));
+    }
     let version = if group.is_empty() {
         version.to_owned()
     } else {
@@ -198,6 +203,17 @@ pub fn resource_list(kinds: &[Resource], group: &str, version: &str) -> Option<V
         "groupVersion": version,
         "resources": resources,
     }))
+}
+
+fn measured_entry(of: Measured) -> Value {
+    let (plural, kind, namespaced) = of.names();
+    json!({
+        "name": plural,
+        "singularName": "",
+        "namespaced": namespaced,
+        "kind": kind,
+        "verbs": metrics::VERBS,
+    })
 }
 
 /// `/api` (with `core`) or `/apis` in one document.
@@ -272,6 +288,18 @@ fn aggregated_version(kinds: &[Resource], group: &str, version: &str) -> Vec<Val
             "singularResource": name.to_lowercase(),
             "verbs": ["create"],
         }));
+    }
+    if group == metrics::GROUP {
+        for of in Measured::ALL {
+            let (plural, name, namespaced) = of.names();
+            resources.push(json!({
+                "resource": plural,
+                "responseKind": kind((group, metrics::VERSION, name)),
+                "scope": if namespaced { "Namespaced" } else { "Cluster" },
+                "singularResource": "",
+                "verbs": metrics::VERBS,
+            }));
+        }
     }
     resources
 }

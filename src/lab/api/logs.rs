@@ -102,12 +102,25 @@ pub fn container<'a>(pod: &'a Value, asked: Option<&str>) -> Result<&'a str, Api
         .collect();
     match (asked, names.as_slice()) {
         (None, [only]) => Ok(only),
-        (None, many) => Err(ApiError::bad_request(format!(
-            "a container name must be specified for pod {name}, choose one of: [{}]",
-            many.join(" ")
-        ))),
-        (Some(asked), names) => {
-            let found = names.iter().find(|it| **it == asked).copied();
+        (None, many) => {
+            let first = pod["spec"]["initContainers"].as_array();
+            let first = first.into_iter().flatten();
+            let first: Vec<&str> = first.filter_map(|it| it["name"].as_str()).collect();
+            let first = match first.as_slice() {
+                [] => String::new(),
+                some => format!(" or one of the init containers: [{}]", some.join(" ")),
+            };
+            Err(ApiError::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]{first}",
+                many.join(" ")
+            )))
+        }
+        (Some(asked), _) => {
+            let containers = ["initContainers", "containers"]
+                .iter()
+                .filter_map(|list| pod["spec"][*list].as_array());
+            let names = containers.flatten().filter_map(|it| it["name"].as_str());
+            let found = names.into_iter().find(|it| *it == asked);
             found.ok_or_else(|| {
                 ApiError::bad_request(format!("container {asked} is not valid for pod {name}"))
             })
@@ -416,6 +429,10 @@ mod tests {
         };
         assert_eq!(container(&pod(&["a"]), None), Ok("a"));
         assert_eq!(container(&pod(&["a", "b"]), Some("b")), Ok("b"));
+        let mut first = pod(&["a"]);
+        first["spec"]["initContainers"] = serde_json::json!([{"name": "i"}]);
+        assert_eq!(container(&first, Some("i")), Ok("i"));
+        assert_eq!(container(&first, None), Ok("a"));
         assert_eq!(
             container(&pod(&["a", "b"]), None).unwrap_err().message,
             "a container name must be specified for pod p, choose one of: [a b]"

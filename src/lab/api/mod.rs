@@ -26,6 +26,7 @@ mod evict;
 mod limits;
 mod logs;
 mod manage;
+mod metrics;
 mod openapi;
 mod operations;
 mod patch;

@@ -3,6 +3,7 @@
 //! Kubernetes paths do not fit a table of patterns (`namespaces` is both an
 //! object's kind and a prefix of all others), so they are read by hand.
 
+use super::metrics::{self, Measured, Question};
 use crate::lab::kinds::Resource;
 use crate::lab::store::Store;
 
@@ -30,6 +31,8 @@ pub enum Target {
     OpenApi(Option<String>),
     /// A question about the caller: `selfsubjectaccessreviews` and the like.
     Review(Review),
+    /// What pods or nodes use.
+    Metrics(Question),
     /// A collection of objects.
     Collection {
         /// Their kind.
@@ -169,6 +172,10 @@ fn in_group(store: &Store, group: &str, version: &str, rest: &[&str]) -> Option<
         _ => (None, rest),
     };
     let (plural, rest) = rest.split_first()?;
+    if group == metrics::GROUP {
+        let served = version == metrics::VERSION;
+        return served.then(|| measured(plural, namespace, rest)).flatten();
+    }
     let resource = store.find_kind(group, plural)?;
     if resource.names().version != version {
         return None;
@@ -220,6 +227,25 @@ pub fn segments(path: &str) -> Option<Vec<String>> {
         .split('/')
         .map(percent_decode)
         .collect()
+}
+
+fn measured(plural: &str, namespace: Option<&str>, rest: &[&str]) -> Option<Target> {
+    let mut all = Measured::ALL.into_iter();
+    let of = all.find(|of| of.names().0 == plural)?;
+    let (_, _, namespaced) = of.names();
+    let name = match rest {
+        [] => None,
+        [name] if namespace.is_some() == namespaced => Some((*name).to_owned()),
+        _ => return None,
+    };
+    if namespace.is_some() && !namespaced {
+        return None;
+    }
+    Some(Target::Metrics(Question {
+        of,
+        namespace: namespace.map(str::to_owned),
+        name,
+    }))
 }
 
 /// Decodes `%41`; none when it is no UTF-8 or hides a slash.
@@ -328,8 +354,40 @@ mod tests {
             "/api/v1/namespaces/%ff/pods",
             "/api/v1/namespaces/%4/pods",
             "/api/v1/watch/pods",
+            "/apis/metrics.k8s.io/v1/pods",
+            "/apis/metrics.k8s.io/v1beta1/services",
+            "/apis/metrics.k8s.io/v1beta1/pods/a",
+            "/apis/metrics.k8s.io/v1beta1/namespaces/d/nodes",
         ] {
             assert_eq!(parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_of_pods_and_of_nodes() {
+        let question = |of, namespace: Option<&str>, name: Option<&str>| {
+            Some(Target::Metrics(Question {
+                of,
+                namespace: namespace.map(str::to_owned),
+                name: name.map(str::to_owned),
+            }))
+        };
+        for (path, expected) in [
+            ("pods", question(Measured::Pods, None, None)),
+            (
+                "namespaces/d/pods",
+                question(Measured::Pods, Some("d"), None),
+            ),
+            (
+                "namespaces/d/pods/a",
+                question(Measured::Pods, Some("d"), Some("a")),
+            ),
+            ("nodes/n", question(Measured::Nodes, None, Some("n"))),
+        ] {
+            assert_eq!(
+                parse(&format!("/apis/metrics.k8s.io/v1beta1/{path}")),
+                expected
+            );
         }
     }
 

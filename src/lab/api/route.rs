@@ -18,7 +18,8 @@ use super::respond::{self, Body};
 use super::status::{ApiError, FieldError};
 use super::write::{self, Options, Part, Written};
 use super::{
-    authorize, delete, discovery, evict, logs, openapi, reach, read, reviews, scale, streams, watch,
+    authorize, delete, discovery, evict, logs, metrics, openapi, reach, read, reviews, scale,
+    streams, watch,
 };
 use crate::lab::access::{User, Users};
 use crate::lab::kinds::Resource;
@@ -136,6 +137,14 @@ impl Api {
                 let answer = reviews::review(&self.store, &call.user, &review, question)?;
                 Ok(respond::json(StatusCode::CREATED, &answer))
             }
+            Target::Metrics(question) => {
+                if call.method != Method::GET || call.query.flag("watch")? {
+                    return Err(ApiError::method_not_allowed());
+                }
+                let (node, headers) = (self.node.as_ref(), &call.head.headers);
+                let answer = metrics::answer(&question, &self.store, node, &call.query, headers)?;
+                Ok(respond::json(StatusCode::OK, &answer))
+            }
             document => self.document(&document, &call),
         }
     }
@@ -175,7 +184,10 @@ impl Api {
                 let text = openapi::find(&self.store, path).ok_or_else(ApiError::no_such_path)?;
                 return Ok(respond::typed(StatusCode::OK, "application/json", text));
             }
-            Target::Review(_) | Target::Collection { .. } | Target::Object { .. } => None,
+            Target::Review(_)
+            | Target::Metrics(_)
+            | Target::Collection { .. }
+            | Target::Object { .. } => None,
         };
         let found = found.ok_or_else(ApiError::no_such_path)?;
         Ok(respond::json(StatusCode::OK, &found))

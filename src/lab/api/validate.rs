@@ -14,6 +14,7 @@ use crate::lab::selector::LabelSelector;
 mod batch;
 mod metadata;
 mod objects;
+mod pod;
 mod rbac;
 mod storage;
 
@@ -38,14 +39,14 @@ pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
     metadata::check(&object["metadata"], "metadata", &mut errors);
     match resource {
         Resource::Pods => {
-            pod_spec(&object["spec"], "spec", &mut errors);
+            pod::spec(&object["spec"], "spec", &mut errors);
         }
         Resource::Deployments | Resource::ReplicaSets => workload(object, &mut errors),
         Resource::StatefulSets => batch::stateful_set(object, &mut errors),
         Resource::Jobs => {
             batch::job(object, &mut errors);
             let template = &object["spec"]["template"]["spec"];
-            pod_spec(template, "spec.template.spec", &mut errors);
+            pod::spec(template, "spec.template.spec", &mut errors);
         }
         _ => plain(resource, object, &mut errors),
     }
@@ -196,116 +197,7 @@ fn workload(object: &Value, errors: &mut Vec<FieldError>) {
             &["Always"],
         ));
     }
-    pod_spec(&spec["template"]["spec"], "spec.template.spec", errors);
-}
-
-fn pod_spec(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let containers = spec["containers"].as_array();
-    if containers.is_none_or(Vec::is_empty) {
-        errors.push(FieldError::required(format!("{path}.containers"), ""));
-    }
-    let restart = &spec["restartPolicy"];
-    let policies = ["Always", "OnFailure", "Never"];
-    if !policies.iter().any(|policy| restart == policy) {
-        let field = format!("{path}.restartPolicy");
-        errors.push(FieldError::unsupported(field, restart, &policies));
-    }
-    for absent in ["initContainers", "ephemeralContainers"] {
-        if has_items(&spec[absent]) {
-            errors.push(FieldError::forbidden(
-                format!("{path}.{absent}"),
-                "the lab runs plain containers only",
-            ));
-        }
-    }
-    volumes(spec, path, errors);
-    let mut seen = Vec::new();
-    for (index, it) in containers.into_iter().flatten().enumerate() {
-        let path = format!("{path}.containers[{index}]");
-        container(it, &path, spec, errors);
-        if seen.contains(&&it["name"]) {
-            errors.push(FieldError::duplicate(format!("{path}.name"), &it["name"]));
-        }
-        seen.push(&it["name"]);
-    }
-}
-
-fn volumes(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    for (index, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
-        let path = format!("{path}.volumes[{index}]");
-        if !volume["name"].as_str().is_some_and(is_label) {
-            let field = format!("{path}.name");
-            errors.push(FieldError::invalid(field, &volume["name"], LABEL));
-        }
-        let known = ["name", "hostPath", "emptyDir"];
-        for kind in volume
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(kind, _)| kind)
-        {
-            if !known.contains(&kind.as_str()) {
-                errors.push(FieldError::forbidden(
-                    format!("{path}.{kind}"),
-                    "the lab has hostPath and emptyDir volumes only",
-                ));
-            }
-        }
-    }
-}
-
-fn container(container: &Value, path: &str, spec: &Value, errors: &mut Vec<FieldError>) {
-    let name = &container["name"];
-    match name.as_str().unwrap_or_default() {
-        "" => errors.push(FieldError::required(format!("{path}.name"), "")),
-        text if !is_label(text) => {
-            errors.push(FieldError::invalid(format!("{path}.name"), name, LABEL));
-        }
-        _ => {}
-    }
-    if container["image"].as_str().unwrap_or_default().is_empty() {
-        errors.push(FieldError::required(format!("{path}.image"), ""));
-    }
-    for (field, what) in [
-        ("livenessProbe", "probes"),
-        ("readinessProbe", "probes"),
-        ("startupProbe", "probes"),
-        ("lifecycle", "lifecycle hooks"),
-        ("envFrom", "config maps and secrets"),
-        ("volumeDevices", "block devices"),
-    ] {
-        let value = &container[field];
-        if value.is_object() || has_items(value) {
-            errors.push(FieldError::forbidden(
-                format!("{path}.{field}"),
-                &format!("the lab has no {what}"),
-            ));
-        }
-    }
-    let variables = container["env"].as_array();
-    for (index, variable) in variables.into_iter().flatten().enumerate() {
-        let source = variable["valueFrom"].as_object();
-        for kind in source.into_iter().flatten().map(|(kind, _)| kind) {
-            if kind != "fieldRef" {
-                errors.push(FieldError::forbidden(
-                    format!("{path}.env[{index}].valueFrom.{kind}"),
-                    "the lab has fieldRef only",
-                ));
-            }
-        }
-    }
-    let mounts = container["volumeMounts"].as_array();
-    for (index, mount) in mounts.into_iter().flatten().enumerate() {
-        let volumes = spec["volumes"].as_array();
-        let known = |volume: &Value| volume["name"] == mount["name"];
-        if !volumes.is_some_and(|volumes| volumes.iter().any(known)) {
-            errors.push(FieldError {
-                field: format!("{path}.volumeMounts[{index}].name"),
-                reason: "FieldValueNotFound",
-                message: format!("Not found: {}", mount["name"]),
-            });
-        }
-    }
+    pod::spec(&spec["template"]["spec"], "spec.template.spec", errors);
 }
 
 /// The field must have one of these values.
@@ -346,13 +238,6 @@ mod tests {
     use crate::lab::defaults;
     use serde_json::json;
 
-    fn pod(spec: &Value) -> Vec<String> {
-        let mut pod = json!({"metadata": {"name": "p"}, "spec": spec});
-        defaults::fill(Resource::Pods, &mut pod);
-        let errors = new_object(Resource::Pods, &pod);
-        errors.iter().map(ToString::to_string).collect()
-    }
-
     fn deployment() -> Value {
         let mut object = json!({
             "metadata": {"name": "d"},
@@ -366,60 +251,6 @@ mod tests {
         });
         defaults::fill(Resource::Deployments, &mut object);
         object
-    }
-
-    #[test]
-    fn a_plain_pod_is_accepted() {
-        let spec = json!({
-            "volumes": [{"name": "v", "hostPath": {"path": "/x"}}],
-            "containers": [{
-                "name": "c", "image": "i",
-                "env": [{"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-                "volumeMounts": [{"name": "v", "mountPath": "/y"}],
-            }],
-        });
-        assert_eq!(pod(&spec), [""; 0]);
-    }
-
-    #[test]
-    fn what_is_missing_or_wrong_is_named_with_its_path() {
-        assert_eq!(pod(&json!({})), ["spec.containers: Required value"]);
-        assert_eq!(
-            pod(&json!({"containers": [{}]})),
-            [
-                "spec.containers[0].name: Required value",
-                "spec.containers[0].image: Required value",
-            ]
-        );
-        let twice =
-            json!({"containers": [{"name": "c", "image": "i"}, {"name": "c", "image": "i"}]});
-        assert_eq!(
-            pod(&twice),
-            ["spec.containers[1].name: Duplicate value: \"c\""]
-        );
-        let mount = json!({"containers": [
-            {"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/"}]}]});
-        assert_eq!(
-            pod(&mount),
-            ["spec.containers[0].volumeMounts[0].name: Not found: \"v\""]
-        );
-    }
-
-    #[test]
-    fn what_the_lab_does_not_do_is_refused_rather_than_ignored() {
-        for spec in [
-            json!({"initContainers": [{"name": "i"}], "containers": [{"name": "c", "image": "i"}]}),
-            json!({"containers": [{"name": "c", "image": "i", "readinessProbe": {}}]}),
-            json!({"containers": [{"name": "c", "image": "i", "lifecycle": {"preStop": {}}}]}),
-            json!({"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {}}]}]}),
-            json!({"volumes": [{"name": "s", "secret": {}}], "containers": [{"name": "c", "image": "i"}]}),
-        ] {
-            let errors = pod(&spec);
-            assert!(
-                errors.len() == 1 && errors[0].contains("Forbidden: the lab"),
-                "{errors:?}"
-            );
-        }
     }
 
     #[test]

@@ -1,50 +1,37 @@
 //! The environment and the command line of a container: values, references to
 //! other variables, and fields of the pod.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
+use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar};
 
+use super::downward;
 use super::images::Image;
+use super::sources::Kind;
+use super::volumes::files::Origin;
 
-/// What a container is not told by its own spec.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Surroundings {
-    /// Address of the pod.
-    pub pod_ip: String,
-    /// Address of the node.
-    pub host_ip: String,
-    /// Addresses of the other instances: name of the variable and value.
-    pub services: Vec<(String, String)>,
-}
-
-/// A container's environment, in the order of definition.
+/// A container's environment, in the order of definition: what the lab tells,
+/// what other objects hold, what the spec says.
 ///
 /// # Errors
-/// What the lab does not offer, as the container's waiting message.
+/// What is missing, as the container's waiting message.
 pub(super) fn environment(
-    pod: &Pod,
     container: &Container,
-    around: &Surroundings,
+    origin: &Origin<'_>,
 ) -> Result<Vec<(String, String)>, String> {
-    let mut env = around.services.clone();
-    let name = pod.metadata.name.clone().unwrap_or_default();
+    // A value refers to these, and not to what whole objects hold.
+    let mut own = origin.around.services.clone();
+    let mut env = own.clone();
+    let name = origin.pod.metadata.name.clone().unwrap_or_default();
     define(&mut env, "HOSTNAME", name);
     define(&mut env, "HOME", "/root".to_owned());
     for source in container.env_from.iter().flatten() {
-        let maps = [
-            source.config_map_ref.as_ref().map(|it| it.optional),
-            source.secret_ref.as_ref().map(|it| it.optional),
-        ];
-        if maps
-            .into_iter()
-            .flatten()
-            .any(|optional| optional != Some(true))
-        {
-            return Err("envFrom: the lab has neither config maps nor secrets".into());
+        for (name, value) in held(source, origin)? {
+            define(&mut env, &name, value);
         }
     }
     for variable in container.env.iter().flatten() {
-        if let Some(value) = value(pod, variable, around, &env)? {
-            define(&mut env, &variable.name, value);
+        if let Some(value) = value(&container.name, variable, origin, &own)? {
+            define(&mut env, &variable.name, value.clone());
+            define(&mut own, &variable.name, value);
         }
     }
     Ok(env)
@@ -55,10 +42,32 @@ fn define(env: &mut Vec<(String, String)>, name: &str, value: String) {
     env.push((name.to_owned(), value));
 }
 
+/// All that an object holds, as variables.
+fn held(source: &EnvFromSource, origin: &Origin<'_>) -> Result<Vec<(String, String)>, String> {
+    let (kind, name, optional) = match (&source.config_map_ref, &source.secret_ref) {
+        (Some(map), _) => (Kind::ConfigMap, &map.name, map.optional),
+        (None, Some(secret)) => (Kind::Secret, &secret.name, secret.optional),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let data = origin.sources.data(kind, name, optional)?;
+    let prefix = source.prefix.as_deref().unwrap_or_default();
+    let variable = |(name, value): (String, Vec<u8>)| {
+        let value = String::from_utf8(value).ok()?;
+        // No program could be started with these.
+        let fine = !name.contains('=') && !name.contains('\0') && !value.contains('\0');
+        fine.then(|| (format!("{prefix}{name}"), value))
+    };
+    Ok(data
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(variable)
+        .collect())
+}
+
 fn value(
-    pod: &Pod,
+    container: &str,
     variable: &EnvVar,
-    around: &Surroundings,
+    origin: &Origin<'_>,
     env: &[(String, String)],
 ) -> Result<Option<String>, String> {
     let Some(source) = &variable.value_from else {
@@ -66,58 +75,24 @@ fn value(
         return Ok(Some(expand(text, env)));
     };
     if let Some(field) = &source.field_ref {
-        return match self::field(pod, &field.field_path, around) {
-            Some(value) => Ok(Some(value)),
-            None => Err(format!(
-                "env {}: fieldPath {:?} is not supported by the lab",
-                variable.name, field.field_path
-            )),
-        };
+        let path = &field.field_path;
+        let value = downward::field(origin.pod, path, origin.around);
+        return value
+            .map(Some)
+            .ok_or_else(|| format!("unsupported fieldPath: {path}"));
     }
-    let optional = [
-        source.config_map_key_ref.as_ref().map(|it| it.optional),
-        source.secret_key_ref.as_ref().map(|it| it.optional),
-    ];
-    if optional.into_iter().flatten().next() == Some(Some(true)) {
-        return Ok(None);
+    if let Some(selector) = &source.resource_field_ref {
+        return downward::resource(origin.pod, container, selector, origin.around).map(Some);
     }
-    Err(format!(
-        "env {}: the lab gives values and fields of the pod only, no config maps, secrets or resources",
-        variable.name
-    ))
-}
-
-/// A field of the pod, by the path of the downward API.
-fn field(pod: &Pod, path: &str, around: &Surroundings) -> Option<String> {
-    let meta = &pod.metadata;
-    let spec = pod.spec.as_ref();
-    if let Some((map, key)) = path.strip_suffix("']").and_then(|it| it.split_once("['")) {
-        let map = match map {
-            "metadata.labels" => meta.labels.as_ref(),
-            "metadata.annotations" => meta.annotations.as_ref(),
-            _ => return None,
-        };
-        return Some(
-            map.and_then(|map| map.get(key))
-                .cloned()
-                .unwrap_or_default(),
-        );
+    if let Some(key) = &source.config_map_key_ref {
+        let sources = &origin.sources;
+        return sources.value(Kind::ConfigMap, &key.name, &key.key, key.optional);
     }
-    match path {
-        "metadata.name" => meta.name.clone(),
-        "metadata.namespace" => meta.namespace.clone(),
-        "metadata.uid" => meta.uid.clone(),
-        "spec.nodeName" => spec?.node_name.clone(),
-        "spec.serviceAccountName" => Some(
-            spec?
-                .service_account_name
-                .clone()
-                .unwrap_or_else(|| "default".into()),
-        ),
-        "status.podIP" | "status.podIPs" => Some(around.pod_ip.clone()),
-        "status.hostIP" | "status.hostIPs" => Some(around.host_ip.clone()),
-        _ => None,
+    if let Some(key) = &source.secret_key_ref {
+        let sources = &origin.sources;
+        return sources.value(Kind::Secret, &key.name, &key.key, key.optional);
     }
+    Ok(None)
 }
 
 /// Program and arguments: the container's own, or the image's.
@@ -180,6 +155,11 @@ pub(super) fn service_variable(instance: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::kinds::Resource;
+    use crate::lab::kubelet::downward::Surroundings;
+    use crate::lab::kubelet::sources::Sources;
+    use crate::lab::store::Store;
+    use k8s_openapi::api::core::v1::Pod;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -199,7 +179,25 @@ mod tests {
             pod_ip: "127.9.9.2".into(),
             host_ip: "127.9.9.1".into(),
             services: vec![("PEER_SERVICE_HOST".into(), "127.9.9.3".into())],
+            ..Surroundings::default()
         }
+    }
+
+    fn made(container: &Container) -> Result<Vec<(String, String)>, String> {
+        let store = Store::new(0);
+        let map = json!({"metadata": {"namespace": "default", "name": "m"},
+            "data": {"COLOUR": "red", "SIZE": "$(ME)", "odd": "1"}});
+        store.create(Resource::ConfigMaps, map).unwrap();
+        let (pod, around) = (pod(), around());
+        let origin = Origin {
+            pod: &pod,
+            sources: Sources {
+                store: &store,
+                namespace: "default",
+            },
+            around: &around,
+        };
+        environment(container, &origin)
     }
 
     fn container(value: serde_json::Value) -> Container {
@@ -240,10 +238,16 @@ mod tests {
             {"name": "URL", "value": "$(ME)@$(PEER_SERVICE_HOST)/$(LATER)"},
             {"name": "LATER", "value": "x"},
             {"name": "HOME", "value": "/here"},
+            {"name": "HELD", "value": "$(M_COLOUR)"},
+            {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "COLOUR"}}},
+            {"name": "PAINT", "value": "$(COLOUR)"},
             {"name": "MAYBE", "valueFrom": {
                 "configMapKeyRef": {"name": "m", "key": "k", "optional": true}}}
+        ], "envFrom": [
+            {"prefix": "M_", "configMapRef": {"name": "m"}},
+            {"secretRef": {"name": "none", "optional": true}}
         ]}));
-        let env = environment(&pod(), &container, &around()).unwrap();
+        let env = made(&container).unwrap();
         let of = |name: &str| {
             let found: Vec<_> = env.iter().filter(|(key, _)| key == name).collect();
             assert!(found.len() < 2, "{name} is defined twice");
@@ -258,6 +262,10 @@ mod tests {
             ("URL", "p-1@127.9.9.3/$(LATER)"),
             ("HOSTNAME", "p-1"),
             ("HOME", "/here"),
+            ("M_COLOUR", "red"),
+            ("M_SIZE", "$(ME)"),
+            ("HELD", "$(M_COLOUR)"),
+            ("PAINT", "red"),
         ] {
             assert_eq!(of(name), Some(value), "{name}");
         }
@@ -265,17 +273,24 @@ mod tests {
     }
 
     #[test]
-    fn what_the_lab_has_not_is_said() {
-        for env in [
-            json!({"env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
-            json!({"env": [{"name": "R", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]}),
-            json!({"env": [{"name": "F", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]}),
-            json!({"envFrom": [{"configMapRef": {"name": "m"}}]}),
+    fn what_is_missing_is_said() {
+        for (env, expected) in [
+            (
+                json!({"env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
+                "secret \"s\" not found",
+            ),
+            (
+                json!({"env": [{"name": "F", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]}),
+                "unsupported fieldPath: spec.x",
+            ),
+            (
+                json!({"envFrom": [{"configMapRef": {"name": "none"}}]}),
+                "configmap \"none\" not found",
+            ),
         ] {
             let mut value = env.clone();
             value["name"] = json!("c");
-            let refused = environment(&pod(), &container(value), &around());
-            assert!(refused.unwrap_err().contains("lab"), "{env}");
+            assert_eq!(made(&container(value)).unwrap_err(), expected);
         }
     }
 

@@ -29,22 +29,31 @@ use tokio_util::task::TaskTracker;
 
 use super::kinds::Resource;
 use super::network::{self, Mode, Network};
-use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError};
+use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError, Usage};
 use super::recorder::Recorder;
 use super::runtime::{self, Isolation, Runtime, RuntimeError};
 use super::store::{Change, Key, Store, Watch};
 
 mod addresses;
+mod arrival;
 mod backoff;
+mod downward;
+mod ending;
 mod env;
+mod handlers;
 mod images;
 mod machine;
+mod meter;
+mod order;
 mod peers;
 mod pod;
 mod power;
+mod probes;
 mod resolver;
 mod run;
+mod sources;
 mod status;
+mod supply;
 mod volumes;
 
 pub use backoff::BackoffMode;
@@ -53,6 +62,7 @@ pub use power::POWER_ANNOTATION;
 
 use addresses::Addresses;
 use machine::Machine;
+use meter::Meter;
 use pod::{Desired, Worker};
 use power::{Power, Switch};
 
@@ -128,6 +138,7 @@ struct Shared {
     addresses: Addresses,
     machines: Vec<Arc<Machine>>,
     network: Network,
+    meter: Meter,
 }
 
 /// A worker and how to reach it.
@@ -208,6 +219,7 @@ impl Kubelet {
                 addresses,
                 machines,
                 network,
+                meter: Meter::default(),
             }),
             posts: Arc::default(),
             tasks: TaskTracker::new(),
@@ -236,6 +248,11 @@ impl Kubelet {
         kubelet
             .tasks
             .spawn(stopping.run_until_cancelled_owned(follower.follow()));
+        let measure = measure(Arc::clone(&kubelet.shared), Arc::clone(&kubelet.posts));
+        let stopping = kubelet.stopping.clone();
+        kubelet
+            .tasks
+            .spawn(stopping.run_until_cancelled_owned(measure));
         Ok(kubelet)
     }
 
@@ -328,6 +345,10 @@ impl Node for Kubelet {
         self.worker(pod_uid, container)?.attach(container, stdin)
     }
 
+    fn usage(&self) -> Vec<Usage> {
+        self.shared.meter.usage()
+    }
+
     fn dial(&self, pod: IpAddr, port: u16) -> BoxFuture<'_, io::Result<TcpStream>> {
         Box::pin(self.shared.network.connect(pod, port))
     }
@@ -362,6 +383,39 @@ fn lock(posts: &Posts) -> MutexGuard<'_, HashMap<String, Post>> {
     posts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What nodes act on: themselves, their pods, what those take from, and what
+/// those may name.
+const FOLLOWED: [Resource; 6] = [
+    Resource::Nodes,
+    Resource::Pods,
+    Resource::Deployments,
+    Resource::ConfigMaps,
+    Resource::Secrets,
+    Resource::Services,
+];
+
+/// Measures, for ever, what the pods use.
+async fn measure(shared: Arc<Shared>, posts: Arc<Posts>) {
+    let mut every = tokio::time::interval(meter::WINDOW);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let running: Vec<_> = {
+            let posts = lock(&posts);
+            posts
+                .values()
+                .flat_map(|post| post.worker.in_execution())
+                .collect()
+        };
+        let shared = Arc::clone(&shared);
+        // Reading of every process takes a while.
+        let read = tokio::task::spawn_blocking(move || shared.meter.read(running));
+        if let Err(error) = read.await {
+            tracing::warn!("the pods cannot be measured: {error}");
+        }
+    }
+}
+
 /// Follows the store and keeps one worker a pod.
 struct Follower {
     shared: Arc<Shared>,
@@ -388,15 +442,16 @@ impl Follower {
                     }
                     (Resource::Pods, Change::Deleted) => self.gone(&event.object),
                     (Resource::Pods, _) => self.pod(&event.object),
-                    (
-                        Resource::Deployments | Resource::Services,
-                        Change::Added | Change::Deleted,
-                    ) => {
+                    (Resource::Deployments | Resource::Services, Change::Modified)
+                    | (Resource::Nodes, Change::Deleted) => {}
+                    (Resource::ConfigMaps | Resource::Secrets, _) => {
+                        self.renew_volumes(&event.key.namespace);
+                    }
+                    _ => {
                         for post in lock(&self.posts).values() {
                             post.worker.write_hosts();
                         }
                     }
-                    _ => {}
                 }
             }
             // It fell behind what the store remembers, or a node has booted and
@@ -404,14 +459,18 @@ impl Follower {
         }
     }
 
+    /// Brings changed objects of a namespace into the volumes of its pods.
+    fn renew_volumes(&self, namespace: &str) {
+        for post in lock(&self.posts).values() {
+            if post.worker.subject.namespace == namespace {
+                post.worker.renew_volumes();
+            }
+        }
+    }
+
     /// Looks at every pod, and watches from there.
     fn begin(&self) -> Watch {
-        let kinds = [
-            Resource::Nodes,
-            Resource::Pods,
-            Resource::Deployments,
-            Resource::Services,
-        ];
+        let kinds = FOLLOWED;
         let (objects, watch) = self.shared.store.list_and_watch(&kinds);
         let pods: Vec<_> = objects
             .iter()
@@ -482,6 +541,9 @@ impl Follower {
                 }
                 changed
             });
+            if post.worker.shows_itself() {
+                post.worker.renew_volumes();
+            }
             return;
         }
         let parsed = match serde_json::from_value::<Pod>(pod.clone()) {
@@ -494,14 +556,14 @@ impl Follower {
         let group = self.shared.group(&parsed);
         let address = pod["status"]["podIP"].as_str();
         let place = self.shared.addresses.settle(uid, &group, address);
-        let (sender, receiver) = watch::channel(desired);
+        let desired = watch::Sender::new(desired);
         let shared = Arc::clone(&self.shared);
         let here = Arc::clone(machine);
-        let worker = Arc::new(Worker::new(shared, here, parsed, place, receiver));
+        let worker = Arc::new(Worker::new(shared, here, parsed, place, desired.clone()));
         let ended = CancellationToken::new();
         let post = Post {
             worker: Arc::clone(&worker),
-            desired: sender,
+            desired,
             ended: ended.clone(),
         };
         {

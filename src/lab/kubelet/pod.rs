@@ -12,17 +12,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Shared;
 use super::addresses::Place;
 use super::backoff::{Backoff, BackoffMode};
 use super::machine::Machine;
-use super::status::{self, Ended, Facts, State, Unit};
+use super::meter::Running;
+use super::status::{self, Facts, State, Unit};
+use super::{Shared, arrival};
 use crate::lab::kinds::Resource;
 use crate::lab::network::Attachment;
 use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
@@ -35,6 +35,9 @@ use crate::lab::store::{Key, StoreError};
 pub(super) enum Desired {
     /// It runs.
     Run,
+    /// The node has given it up: its processes end, with so much time to do so
+    /// by themselves, and it stays as a pod that failed.
+    Fail { grace: Duration },
     /// It ends, with so much time for its processes to do so by themselves.
     End { grace: Duration },
     /// The cluster has it no longer: its processes are killed.
@@ -49,7 +52,8 @@ impl Desired {
     pub fn may_become(self, next: Self) -> bool {
         match self {
             Self::Run => next != Self::Run,
-            Self::End { .. } => next != Self::Run && next != self,
+            Self::Fail { .. } => !matches!(next, Self::Run | Self::Fail { .. }),
+            Self::End { .. } => !matches!(next, Self::Run | Self::Fail { .. }) && next != self,
             Self::Gone | Self::Stop => false,
         }
     }
@@ -57,11 +61,11 @@ impl Desired {
 
 /// The executions of one container.
 #[derive(Debug, Default)]
-struct Executions {
+pub(super) struct Executions {
     /// Number of the newest one, from 0.
-    newest: Option<u32>,
+    pub newest: Option<u32>,
     /// The newest one, if this lab started it.
-    container: Option<Container>,
+    pub container: Option<Container>,
 }
 
 /// Which pod it is.
@@ -91,13 +95,22 @@ pub(super) struct Worker {
     pub(super) machine: Arc<Machine>,
     pub(super) pod: Pod,
     pub(super) subject: Subject,
-    key: Key,
+    pub(super) key: Key,
     place: Place,
     address: OnceLock<String>,
     attached: Mutex<Option<Attachment>>,
-    pub(super) desired: watch::Receiver<Desired>,
-    started: Timestamp,
+    /// Set from outside, and by the worker itself when it gives the pod up.
+    pub(super) desired: watch::Sender<Desired>,
+    /// When the pod was first asked to end.
+    pub(super) asked: OnceLock<tokio::time::Instant>,
+    /// Why the node gave the pod up: reason and message.
+    pub(super) fate: OnceLock<(&'static str, String)>,
+    pub(super) started: Timestamp,
     units: Mutex<Vec<Unit>>,
+    /// Rings when a container's account has changed.
+    pub(super) news: watch::Sender<()>,
+    /// Sidecars from this place in the pod on are to end.
+    pub(super) standing: watch::Sender<usize>,
     executions: Mutex<HashMap<String, Executions>>,
 }
 
@@ -108,7 +121,7 @@ impl Worker {
         machine: Arc<Machine>,
         pod: Pod,
         place: Place,
-        desired: watch::Receiver<Desired>,
+        desired: watch::Sender<Desired>,
     ) -> Self {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let subject = Subject {
@@ -116,15 +129,19 @@ impl Worker {
             name: text(&pod.metadata.name),
             uid: text(&pod.metadata.uid),
         };
-        let (units, executions) = arrive(&pod);
+        let (units, executions) = arrival::units(&pod);
         Self {
             key: Key::new(Resource::Pods, &subject.namespace, &subject.name),
             place,
             address: OnceLock::new(),
             attached: Mutex::default(),
             desired,
+            asked: OnceLock::new(),
+            fate: OnceLock::new(),
             started: Timestamp::now(),
             units: Mutex::new(units),
+            news: watch::Sender::new(()),
+            standing: watch::Sender::new(usize::MAX),
             executions: Mutex::new(executions),
             subject,
             pod,
@@ -134,7 +151,7 @@ impl Worker {
     }
 
     /// Runs the pod until nothing of it is left.
-    pub async fn run(&self) {
+    pub async fn run(self: &Arc<Self>) {
         let mut door = None;
         if !self.is_over() {
             self.publish();
@@ -148,14 +165,24 @@ impl Worker {
                 // It is set only here.
                 let _ = self.address.set(address.to_string());
                 if self.enter_network(address).await {
-                    self.run_containers().await;
+                    tokio::select! {
+                        () = self.run_containers() => {}
+                        () = self.deadline() => {}
+                    }
                 }
             } else {
                 let message = "the lab has no address left for another pod";
                 self.record(None, Severity::Warning, "FailedCreatePodSandBox", message);
             }
         }
-        self.ending().await;
+        if self.fate.get().is_some() {
+            self.publish();
+        }
+        let mut desired = self.desired.subscribe();
+        // The sender is the worker's own, so this cannot fail.
+        let _ = desired
+            .wait_for(|desired| !matches!(desired, Desired::Run | Desired::Fail { .. }))
+            .await;
         *self.attached() = None;
         let desired = *self.desired.borrow();
         if desired == Desired::Stop {
@@ -186,7 +213,7 @@ impl Worker {
                     self.record(None, Severity::Warning, reason, &message);
                 }
             }
-            if !self.pause(retry.after(Duration::ZERO)).await {
+            if !self.pause(0, retry.after(Duration::ZERO)).await {
                 return false;
             }
         }
@@ -201,40 +228,10 @@ impl Worker {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run_containers(&self) {
-        self.write_hosts();
-        let Some(spec) = &self.pod.spec else { return };
-        for (index, container) in spec.init_containers.iter().flatten().enumerate() {
-            if !self.run_unit(index, container).await {
-                return;
-            }
-        }
-        let first = spec.init_containers.as_ref().map_or(0, Vec::len);
-        let loops = spec.containers.iter().enumerate();
-        let loops = loops.map(|(index, container)| self.run_unit(first + index, container));
-        join_all(loops).await;
-    }
-
     /// Whether it had ended for good before this lab started.
     fn is_over(&self) -> bool {
         let phase = self.pod.status.as_ref().and_then(|it| it.phase.as_deref());
         matches!(phase, Some("Succeeded" | "Failed"))
-    }
-
-    /// Returns when the pod is to end, in whatever way.
-    pub async fn ending(&self) {
-        let mut desired = self.desired.clone();
-        // The sender lives as long as the kubelet; without one there is nobody
-        // left to run pods for.
-        let _ = desired.wait_for(|desired| *desired != Desired::Run).await;
-    }
-
-    /// Waits; says whether the pod is still to run then.
-    pub async fn pause(&self, delay: Duration) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(delay) => true,
-            () = self.ending() => false,
-        }
     }
 
     /// The pod's own directory.
@@ -272,6 +269,9 @@ impl Worker {
             // Writing to a string cannot fail.
             let _ = writeln!(hosts, "{address}\t{}", names.join(" "));
         }
+        if fs::read_to_string(self.hosts()).is_ok_and(|known| known == hosts) {
+            return;
+        }
         let written =
             fs::create_dir_all(self.directory()).and_then(|()| fs::write(self.hosts(), hosts));
         if let Err(error) = written {
@@ -283,10 +283,16 @@ impl Worker {
         self.units()[index].clone()
     }
 
+    /// Changes a container's account without telling anybody yet.
+    pub fn note(&self, index: usize, change: impl FnOnce(&mut Unit)) {
+        change(&mut self.units()[index]);
+    }
+
     /// Changes a container's account and tells the cluster.
     pub fn change(&self, index: usize, change: impl FnOnce(&mut Unit)) {
-        change(&mut self.units()[index]);
+        self.note(index, change);
         self.publish();
+        self.news.send_replace(());
     }
 
     /// Notes the newest execution of a container.
@@ -353,6 +359,7 @@ impl Worker {
         let status = status::status(&Facts {
             units,
             restart_policy: policy.unwrap_or("Always"),
+            fate: self.fate.get(),
             pod_ip: self.address.get().cloned(),
             host_ip: self.machine.address.clone(),
             started: self.started,
@@ -416,6 +423,19 @@ impl Worker {
         }
     }
 
+    /// Its containers that run.
+    pub fn in_execution(&self) -> Vec<Running> {
+        let executions = self
+            .executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let running = executions.iter().filter_map(|(name, it)| {
+            let container = it.container.clone().filter(|it| it.exit().is_none())?;
+            Some((self.subject.uid.clone(), name.clone(), container))
+        });
+        running.collect()
+    }
+
     /// Starts a command in a running container.
     pub async fn exec(&self, name: &str, request: ExecRequest) -> Result<ExecSession, NodeError> {
         self.running(name)?.exec(request).await
@@ -445,105 +465,4 @@ impl DeserializeFrom for PodStatus {
     fn deserialize_from(value: &Value) -> Self {
         serde::Deserialize::deserialize(value).unwrap_or_default()
     }
-}
-
-/// The containers of a pod as it arrives: new, or with the past that an earlier
-/// life of the lab has written down.
-fn arrive(pod: &Pod) -> (Vec<Unit>, HashMap<String, Executions>) {
-    let Some(spec) = &pod.spec else {
-        return (Vec::new(), HashMap::new());
-    };
-    let init = spec.init_containers.iter().flatten().map(|it| (true, it));
-    let main = spec.containers.iter().map(|it| (false, it));
-    let waits_for_init = spec
-        .init_containers
-        .as_ref()
-        .is_some_and(|it| !it.is_empty());
-    let mut executions = HashMap::new();
-    let units = init
-        .chain(main)
-        .map(|(init, container)| {
-            let mut unit = new_unit(container, init);
-            if !init && waits_for_init {
-                unit.state = State::waiting("PodInitializing");
-            }
-            if remember(pod, &mut unit) {
-                let past = Executions {
-                    newest: Some(unit.restarts),
-                    container: None,
-                };
-                executions.insert(unit.name.clone(), past);
-            }
-            unit
-        })
-        .collect();
-    (units, executions)
-}
-
-fn new_unit(container: &ContainerSpec, init: bool) -> Unit {
-    let image = container.image.clone().unwrap_or_default();
-    Unit {
-        name: container.name.clone(),
-        image_id: String::new(),
-        image,
-        init,
-        restarts: 0,
-        state: State::waiting("ContainerCreating"),
-        last: None,
-        id: String::new(),
-    }
-}
-
-/// Fills in what the status says of earlier executions; says whether there
-/// were any.
-fn remember(pod: &Pod, unit: &mut Unit) -> bool {
-    let status = pod.status.as_ref();
-    let statuses = status.and_then(|it| {
-        if unit.init {
-            it.init_container_statuses.as_ref()
-        } else {
-            it.container_statuses.as_ref()
-        }
-    });
-    let mut statuses = statuses.into_iter().flatten();
-    let Some(before) = statuses.find(|it| it.name == unit.name) else {
-        return false;
-    };
-    let id = before.container_id.clone().unwrap_or_default();
-    let id = id.trim_start_matches("lab://").to_owned();
-    if id.is_empty() {
-        return false;
-    }
-    unit.restarts = before.restart_count.max(0) as u32;
-    unit.image_id.clone_from(&before.image_id);
-    let state = before.state.clone().unwrap_or_default();
-    let last = before.last_state.clone().unwrap_or_default();
-    if let Some(running) = state.running {
-        // What became of it nobody saw: the real kubelet says so, too.
-        unit.last = Some(Ended {
-            code: 255,
-            signal: None,
-            reason: "Unknown",
-            message: "the node that ran it has ended".into(),
-            started: running.started_at.map(|time| time.0),
-            finished: Some(Timestamp::now()),
-            id: id.clone(),
-        });
-    } else if let Some(ended) = state.terminated.or(last.terminated) {
-        unit.last = Some(Ended {
-            code: ended.exit_code,
-            signal: ended.signal,
-            reason: if ended.exit_code == 0 {
-                "Completed"
-            } else {
-                "Error"
-            },
-            message: ended.message.unwrap_or_default(),
-            started: ended.started_at.map(|time| time.0),
-            finished: ended.finished_at.map(|time| time.0),
-            id: id.clone(),
-        });
-    }
-    unit.id = id;
-    true
 }

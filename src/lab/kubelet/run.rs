@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container as ContainerSpec;
-use rustix::process::Signal;
 
 use super::backoff::{self, Backoff, BackoffMode};
-use super::env::{self, Surroundings};
+use super::env;
 use super::images::{self, Image};
-use super::pod::{Desired, Worker};
+use super::pod::Worker;
+use super::probes::Sick;
 use super::resolver;
-use super::status::{Ended, State};
-use super::volumes::{self, Disks};
+use super::status::{Ended, Role, State};
+use super::volumes::{self, files::Origin};
 use crate::lab::recorder::Severity;
 use crate::lab::runtime::{self, Container, Exit, Isolation, StartError, logs};
 
@@ -39,28 +39,30 @@ impl Worker {
         // The real kubelet, too, waits before it tries again what failed.
         retry.after(Duration::ZERO);
         loop {
-            if *self.desired.borrow() != Desired::Run {
+            if !self.goes_on(index) {
                 return false;
             }
             let began = Timestamp::now();
+            let known = self.shared.store.rv();
             let ended = match self.start(index, spec, &mut retry).await {
                 Start::Ending => return false,
                 Start::Later => {
-                    if !self.pause(retry.after(Duration::ZERO)).await {
+                    let wait = retry.after(Duration::ZERO);
+                    if !self.await_supply(index, known, wait).await {
                         return false;
                     }
                     continue;
                 }
                 Start::Refused(reason) => refused(began, reason),
                 Start::Running(container) => {
-                    let exit = self.see_through(index, &container).await;
-                    ended(&container, exit)
+                    let exit = self.see_through(index, spec, &container).await;
+                    self.ended(spec, &container, exit)
                 }
             };
             let ran = ended.ran();
             let well = ended.code == 0;
             self.change(index, |unit| unit.state = State::Ended(ended));
-            if *self.desired.borrow() != Desired::Run || !self.restarts(index, well) {
+            if !self.goes_on(index) || !self.restarts(index, well) {
                 return well;
             }
             let delay = backoff.after(ran);
@@ -87,45 +89,39 @@ impl Worker {
 
     /// Whether the pod's policy starts a container again.
     fn restarts(&self, index: usize, well: bool) -> bool {
+        let role = self.unit(index).role;
+        if role == Role::Sidecar {
+            return true;
+        }
         let spec = self.pod.spec.as_ref();
         let policy = spec.and_then(|spec| spec.restart_policy.as_deref());
         match policy.unwrap_or("Always") {
             "Never" => false,
             "OnFailure" => !well,
-            _ => !(self.unit(index).init && well),
+            _ => !(role == Role::Init && well),
         }
     }
 
     /// Watches a running container to its end, and brings the end about when
-    /// the pod is to end.
-    async fn see_through(&self, index: usize, container: &Container) -> Exit {
-        tokio::select! {
-            exit = container.wait() => return exit,
-            () = self.ending() => {}
-        }
-        let name = self.unit(index).name;
-        let mut desired = self.desired.clone();
-        if *desired.borrow() != Desired::Stop {
-            let message = format!("Stopping container {name}");
-            self.record(Some(&name), Severity::Normal, "Killing", &message);
-        }
-        let asked = tokio::time::Instant::now();
-        if matches!(*desired.borrow(), Desired::End { .. }) {
-            container.signal(Signal::TERM).await;
-        }
-        loop {
-            // Deleting a second time may shorten the grace.
-            let Desired::End { grace } = *desired.borrow_and_update() else {
-                return container.kill().await;
+    /// the pod is to end or the container is sick.
+    async fn see_through(&self, index: usize, spec: &ContainerSpec, container: &Container) -> Exit {
+        if !self.post_start(spec, container).await {
+            let sick = Sick {
+                message: "FailedPostStartHook".to_owned(),
+                grace: None,
             };
-            tokio::select! {
-                exit = container.wait() => return exit,
-                () = tokio::time::sleep_until(asked + grace) => return container.kill().await,
-                changed = desired.changed() => if changed.is_err() {
-                    return container.kill().await;
-                },
-            }
+            return self.bring_down(spec, container, Some(sick)).await;
         }
+        if spec.lifecycle.is_some() {
+            // Only now, as the hook is part of the start.
+            self.runs(index, container);
+        }
+        let sick = tokio::select! {
+            exit = container.wait() => return exit,
+            () = self.to_end(index) => None,
+            sick = self.attend(index, spec, container) => Some(sick),
+        };
+        self.bring_down(spec, container, sick).await
     }
 
     /// Sits a back-off out; says whether the container is to start then.
@@ -151,7 +147,7 @@ impl Worker {
         });
         let text = format!("Back-off restarting failed container {name} in pod {id}");
         self.record(Some(name), Severity::Warning, "BackOff", &text);
-        self.pause(delay).await
+        self.pause(index, delay).await
     }
 
     async fn start(&self, index: usize, spec: &ContainerSpec, retry: &mut Backoff) -> Start {
@@ -163,17 +159,9 @@ impl Worker {
         let prepared = match self.prepare(spec, &image, index) {
             Ok(prepared) => prepared,
             Err(obstacle) => {
-                let Obstacle {
-                    reason,
-                    event,
-                    text,
-                } = obstacle;
-                self.record(Some(name), Severity::Warning, event, &text);
+                obstacle.tell(self, name);
                 self.change(index, |unit| {
-                    let waiting = State::Waiting {
-                        reason: reason.into(),
-                        message: text,
-                    };
+                    let waiting = obstacle.state();
                     if let State::Ended(ended) = std::mem::replace(&mut unit.state, waiting) {
                         unit.last = Some(ended);
                     }
@@ -191,21 +179,20 @@ impl Worker {
         match self.shared.runtime.start(prepared).await {
             Ok(container) => {
                 self.executes(name, execution, Some(container.clone()));
-                self.began(
-                    index,
-                    execution,
-                    container.id(),
-                    State::Running {
-                        since: container.started_at(),
-                    },
-                );
+                self.begins(index, execution, container.id(), spec);
+                if spec.lifecycle.is_none() {
+                    self.runs(index, &container);
+                }
                 let started = format!("Started container {name}");
                 self.record(Some(name), Severity::Normal, "Started", &started);
                 Start::Running(container)
             }
             Err(StartError::Refused(reason)) => {
                 self.executes(name, execution, None);
-                self.began(index, execution, "", State::waiting("RunContainerError"));
+                self.begins(index, execution, "", spec);
+                self.change(index, |unit| {
+                    unit.state = State::waiting("RunContainerError");
+                });
                 self.record(
                     Some(name),
                     Severity::Warning,
@@ -228,14 +215,26 @@ impl Worker {
         }
     }
 
-    /// Notes that an execution began: the one before becomes the last.
-    fn began(&self, index: usize, execution: u32, id: &str, state: State) {
-        self.change(index, |unit| {
-            if let State::Ended(ended) = std::mem::replace(&mut unit.state, state) {
+    /// Notes that an execution begins: the one before becomes the last.
+    fn begins(&self, index: usize, execution: u32, id: &str, spec: &ContainerSpec) {
+        self.note(index, |unit| {
+            let creating = State::waiting("ContainerCreating");
+            if let State::Ended(ended) = std::mem::replace(&mut unit.state, creating) {
                 unit.last = Some(ended);
             }
             unit.restarts = execution;
+            unit.started = spec.startup_probe.is_none();
+            unit.passing = spec.readiness_probe.is_none();
             id.clone_into(&mut unit.id);
+        });
+    }
+
+    /// Tells that the program runs.
+    fn runs(&self, index: usize, container: &Container) {
+        self.change(index, |unit| {
+            unit.state = State::Running {
+                since: container.started_at(),
+            };
         });
     }
 
@@ -257,7 +256,7 @@ impl Worker {
             } else {
                 self.cannot_pull(index);
             }
-            if !self.pause(retry.after(Duration::ZERO)).await {
+            if !self.pause(index, retry.after(Duration::ZERO)).await {
                 return None;
             }
         }
@@ -323,20 +322,19 @@ impl Worker {
         image: &Image,
         index: usize,
     ) -> Result<runtime::ContainerSpec, Obstacle> {
-        let around = Surroundings {
-            pod_ip: self.address().to_owned(),
-            host_ip: self.machine.address.clone(),
-            services: self.shared.services(&self.pod),
+        let around = self.surroundings();
+        let pod = self.as_it_is();
+        let origin = Origin {
+            pod: &pod,
+            sources: self.sources(),
+            around: &around,
         };
-        let mut env =
-            env::environment(&self.pod, spec, &around).map_err(|why| Obstacle::config(&why))?;
-        let mut argv =
-            env::command_line(spec, image, &env).map_err(|why| Obstacle::create(&why))?;
-        let disks = Disks {
-            node: self.shared.state.join("disk"),
-            pod: self.directory(),
-        };
-        let mut mounts = volumes::mounts(&self.pod, spec, &disks).map_err(Obstacle::mount)?;
+        let mut env = env::environment(spec, &origin).map_err(Obstacle::Config)?;
+        let mut argv = env::command_line(spec, image, &env).map_err(Obstacle::Create)?;
+        let mut mounts =
+            volumes::mounts(spec, &env, &origin, &self.disks()).map_err(Obstacle::Mount)?;
+        let last_words = self.last_words(spec);
+        mounts.push(last_words.map_err(|error| Obstacle::Create(error.to_string()))?);
         let mut cwd = spec.working_dir.clone().unwrap_or_else(|| "/".into());
         if self.shared.runtime.isolation() == Isolation::Group {
             for word in argv
@@ -370,6 +368,19 @@ impl Worker {
             execution: if fresh { 0 } else { unit.restarts + 1 },
         })
     }
+
+    fn ended(&self, spec: &ContainerSpec, container: &Container, exit: Exit) -> Ended {
+        let well = exit.ending.code == 0;
+        Ended {
+            code: exit.ending.code,
+            signal: exit.ending.signal,
+            reason: if well { "Completed" } else { "Error" }.into(),
+            message: self.message(spec, container, well),
+            started: Some(container.started_at()),
+            finished: Some(exit.at),
+            id: container.id().to_owned(),
+        }
+    }
 }
 
 impl State {
@@ -378,37 +389,37 @@ impl State {
     }
 }
 
-/// What keeps a container from being started at all.
-struct Obstacle {
-    /// Reason of its waiting state.
-    reason: &'static str,
-    /// Reason of the event.
-    event: &'static str,
-    text: String,
+/// What keeps a container from being started at all, and why.
+enum Obstacle {
+    /// Its environment cannot be had.
+    Config(String),
+    /// The runtime cannot make it.
+    Create(String),
+    /// Its volumes cannot be had.
+    Mount(String),
 }
 
 impl Obstacle {
-    fn config(why: &str) -> Self {
-        Self {
-            reason: "CreateContainerConfigError",
-            event: "Failed",
-            text: format!("Error: {why}"),
+    fn tell(&self, worker: &Worker, container: &str) {
+        match self {
+            Self::Config(why) | Self::Create(why) => {
+                let text = format!("Error: {why}");
+                worker.record(Some(container), Severity::Warning, "Failed", &text);
+            }
+            // It is the pod's trouble: no container has begun to exist.
+            Self::Mount(why) => worker.record(None, Severity::Warning, "FailedMount", why),
         }
     }
 
-    fn create(why: &str) -> Self {
-        Self {
-            reason: "CreateContainerError",
-            event: "Failed",
-            text: format!("Error: {why}"),
-        }
-    }
-
-    fn mount(why: String) -> Self {
-        Self {
-            reason: "ContainerCreating",
-            event: "FailedMount",
-            text: why,
+    fn state(&self) -> State {
+        let (reason, message) = match self {
+            Self::Config(why) => ("CreateContainerConfigError", why.as_str()),
+            Self::Create(why) => ("CreateContainerError", why.as_str()),
+            Self::Mount(_) => ("ContainerCreating", ""),
+        };
+        State::Waiting {
+            reason: reason.to_owned(),
+            message: message.to_owned(),
         }
     }
 }
@@ -418,27 +429,11 @@ fn refused(began: Timestamp, message: String) -> Ended {
         // What container runtimes answer when the program never ran.
         code: 128,
         signal: None,
-        reason: "StartError",
+        reason: "StartError".into(),
         message,
         // The same moment: it did not run at all.
         started: Some(began),
         finished: Some(began),
         id: String::new(),
-    }
-}
-
-fn ended(container: &Container, exit: Exit) -> Ended {
-    Ended {
-        code: exit.ending.code,
-        signal: exit.ending.signal,
-        reason: if exit.ending.code == 0 {
-            "Completed"
-        } else {
-            "Error"
-        },
-        message: String::new(),
-        started: Some(container.started_at()),
-        finished: Some(exit.at),
-        id: container.id().to_owned(),
     }
 }

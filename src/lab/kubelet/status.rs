@@ -1,6 +1,7 @@
 //! The status of a pod: a pure function of what its containers do, in the
 //! shape and the words of the real kubelet.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,13 +11,28 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+/// What a container is to its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is what the pod is for.
+    Main,
+    /// It runs to its end before the main ones.
+    Init,
+    /// It starts before the main ones and runs as long as they do.
+    Sidecar,
+}
+
 /// One container of a pod, as it is now.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Unit {
     pub name: String,
     pub image: String,
     pub image_id: String,
-    pub init: bool,
+    pub role: Role,
+    /// The running execution has passed its startup probe, if it has one.
+    pub started: bool,
+    /// The running execution has passed its readiness probe, if it has one.
+    pub passing: bool,
     /// Executions before the present one.
     pub restarts: u32,
     pub state: State,
@@ -38,7 +54,7 @@ pub(super) enum State {
 pub(super) struct Ended {
     pub code: i32,
     pub signal: Option<i32>,
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     pub message: String,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
@@ -77,13 +93,32 @@ impl Unit {
         matches!(&self.state, State::Ended(ended) if ended.code == 0)
     }
 
-    /// Ready: a main container that runs, an init container that is done.
+    /// It runs, and its startup probe has passed.
+    pub fn is_started(&self) -> bool {
+        self.running() && self.started
+    }
+
+    /// Ready: an init container that is done, any other that runs and passes
+    /// its probes.
     fn ready(&self) -> bool {
-        if self.init {
-            self.succeeded()
-        } else {
-            self.running()
+        match self.role {
+            Role::Init => self.succeeded(),
+            Role::Main | Role::Sidecar => self.is_started() && self.passing,
         }
+    }
+
+    /// Whether the containers after it may start, for one that comes first.
+    fn initialized(&self) -> bool {
+        match self.role {
+            Role::Main => true,
+            Role::Init => self.succeeded(),
+            // One that has run before has started once.
+            Role::Sidecar => self.is_started() || self.last.is_some() || self.ended(),
+        }
+    }
+
+    fn ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
     }
 
     fn status(&self) -> ContainerStatus {
@@ -93,7 +128,7 @@ impl Unit {
             image_id: self.image_id.clone(),
             container_id: (!self.id.is_empty()).then(|| uri(&self.id)),
             ready: self.ready(),
-            started: Some(self.running()),
+            started: Some(self.is_started()),
             restart_count: self.restarts as i32,
             state: Some(self.state.to_kubernetes()),
             last_state: Some(self.last.as_ref().map(terminated).unwrap_or_default()),
@@ -134,7 +169,7 @@ fn terminated(ended: &Ended) -> ContainerState {
         exit_code: ended.code,
         // The real runtime's code says it as 128 + n; here the field does, too.
         signal: ended.signal,
-        reason: Some(ended.reason.to_owned()),
+        reason: Some(ended.reason.clone().into_owned()),
         message: (!ended.message.is_empty()).then(|| ended.message.clone()),
         started_at: ended.started.map(Time),
         finished_at: ended.finished.map(Time),
@@ -150,6 +185,8 @@ fn terminated(ended: &Ended) -> ContainerState {
 pub(super) struct Facts<'a> {
     pub units: &'a [Unit],
     pub restart_policy: &'a str,
+    /// Why the node gave the pod up, if it did: reason and message.
+    pub fate: Option<&'a (&'static str, String)>,
     pub pod_ip: Option<String>,
     pub host_ip: String,
     pub started: Timestamp,
@@ -160,15 +197,21 @@ pub(super) struct Facts<'a> {
 
 /// The status that these facts make.
 pub(super) fn status(facts: &Facts<'_>) -> PodStatus {
-    let (init, main): (Vec<_>, Vec<_>) = facts.units.iter().partition(|unit| unit.init);
-    let phase = phase(&init, &main, facts.restart_policy);
+    let (main, first): (Vec<_>, Vec<_>) =
+        facts.units.iter().partition(|unit| unit.role == Role::Main);
+    let phase = match facts.fate {
+        Some(_) if !facts.units.iter().any(Unit::running) => "Failed",
+        _ => phase(&first, &main, facts.restart_policy),
+    };
     let statuses = |units: &[&Unit]| units.iter().map(|unit| unit.status()).collect::<Vec<_>>();
     let pod_ips = facts.pod_ip.clone().map(|ip| vec![PodIP { ip }]);
     PodStatus {
         phase: Some(phase.to_owned()),
-        conditions: Some(conditions(facts, &init, &main, phase)),
+        reason: facts.fate.map(|(reason, _)| (*reason).to_owned()),
+        message: facts.fate.map(|(_, message)| message.clone()),
+        conditions: Some(conditions(facts, phase)),
         container_statuses: Some(statuses(&main)),
-        init_container_statuses: (!init.is_empty()).then(|| statuses(&init)),
+        init_container_statuses: (!first.is_empty()).then(|| statuses(&first)),
         host_ip: Some(facts.host_ip.clone()),
         host_ips: Some(vec![HostIP {
             ip: facts.host_ip.clone(),
@@ -190,14 +233,16 @@ pub(super) fn status(facts: &Facts<'_>) -> PodStatus {
 }
 
 /// The rule of the real kubelet.
-fn phase(init: &[&Unit], main: &[&Unit], restart_policy: &str) -> &'static str {
-    let failed_for_good = init.iter().any(|unit| {
+fn phase(first: &[&Unit], main: &[&Unit], restart_policy: &str) -> &'static str {
+    // Sidecars do not count: while one has not started, no main one has.
+    let mut init = first.iter().filter(|unit| unit.role == Role::Init);
+    let failed_for_good = init.clone().any(|unit| {
         restart_policy == "Never" && matches!(&unit.state, State::Ended(ended) if ended.code != 0)
     });
     if failed_for_good {
         return "Failed";
     }
-    if init.iter().any(|unit| !unit.succeeded()) {
+    if init.any(|unit| !unit.succeeded()) {
         return "Pending";
     }
     let count = |test: &dyn Fn(&Unit) -> bool| main.iter().filter(|unit| test(unit)).count();
@@ -218,54 +263,70 @@ fn phase(init: &[&Unit], main: &[&Unit], restart_policy: &str) -> &'static str {
     "Running"
 }
 
-fn conditions(facts: &Facts<'_>, init: &[&Unit], main: &[&Unit], phase: &str) -> Vec<PodCondition> {
-    let names = |units: &[&Unit]| {
-        let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
-        names.join(" ")
-    };
-    let unready: Vec<_> = main.iter().copied().filter(|unit| !unit.ready()).collect();
-    let unfinished: Vec<_> = init.iter().copied().filter(|unit| !unit.ready()).collect();
+/// Whether a condition holds: the reason to give all the same, if any, or
+/// reason and message why not.
+type Holds = Result<&'static str, (&'static str, String)>;
+
+/// The types of the conditions that are the kubelet's own. Others are kept.
+const OWN: [&str; 5] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
+
+fn conditions(facts: &Facts<'_>, phase: &str) -> Vec<PodCondition> {
+    let completed = phase == "Succeeded";
     let ready = match phase {
         "Succeeded" => Err(("PodCompleted", String::new())),
         "Failed" => Err(("PodFailed", String::new())),
-        _ if unready.is_empty() => Ok(()),
-        _ => Err((
+        _ => all(
+            facts.units,
+            |unit| unit.role == Role::Init || unit.ready(),
             "ContainersNotReady",
-            format!("containers with unready status: [{}]", names(&unready)),
-        )),
+            "unready",
+        ),
     };
-    let initialized = if unfinished.is_empty() {
-        Ok(())
+    let initialized = if completed {
+        Ok("PodCompleted")
     } else {
-        Err((
+        all(
+            facts.units,
+            Unit::initialized,
             "ContainersNotInitialized",
-            format!(
-                "containers with incomplete status: [{}]",
-                names(&unfinished)
-            ),
-        ))
+            "incomplete",
+        )
     };
     let sandbox = match facts.pod_ip {
-        Some(_) => Ok(()),
-        None => Err(("", String::new())),
+        Some(_) if !matches!(phase, "Succeeded" | "Failed") => Ok(""),
+        _ => Err(("", String::new())),
     };
-    [
-        ("PodReadyToStartContainers", sandbox),
-        ("Initialized", initialized),
-        ("Ready", ready.clone()),
-        ("ContainersReady", ready),
-        ("PodScheduled", Ok(())),
-    ]
-    .into_iter()
-    .map(|(kind, holds)| condition(facts, kind, holds))
-    .collect()
+    let holds = [sandbox, initialized, ready.clone(), ready, Ok("")];
+    let own = OWN
+        .into_iter()
+        .zip(holds)
+        .map(|(kind, holds)| condition(facts, kind, holds));
+    let others = facts.before.conditions.iter().flatten();
+    let others = others.filter(|it| !OWN.contains(&it.type_.as_str()));
+    own.chain(others.cloned()).collect()
 }
 
-fn condition(
-    facts: &Facts<'_>,
-    kind: &str,
-    holds: Result<(), (&'static str, String)>,
-) -> PodCondition {
+/// Holds when every container passes the test; else names those that do not.
+fn all(units: &[Unit], test: impl Fn(&Unit) -> bool, reason: &'static str, word: &str) -> Holds {
+    let failing: Vec<_> = units
+        .iter()
+        .filter(|unit| !test(unit))
+        .map(|unit| unit.name.as_str())
+        .collect();
+    if failing.is_empty() {
+        return Ok("");
+    }
+    let names = failing.join(" ");
+    Err((reason, format!("containers with {word} status: [{names}]")))
+}
+
+fn condition(facts: &Facts<'_>, kind: &str, holds: Holds) -> PodCondition {
     let status = if holds.is_ok() { "True" } else { "False" };
     let before = facts.before.conditions.iter().flatten();
     let before = before.into_iter().find(|it| it.type_ == kind);
@@ -273,7 +334,7 @@ fn condition(
         .filter(|it| it.status == status)
         .and_then(|it| it.last_transition_time.clone())
         .unwrap_or(Time(facts.now));
-    let (reason, message) = holds.err().unwrap_or_default();
+    let (reason, message) = holds.map_or_else(|not| not, |reason| (reason, String::new()));
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     PodCondition {
         type_: kind.to_owned(),
@@ -297,7 +358,7 @@ mod tests {
         Ended {
             code,
             signal: (code > 128).then_some(code - 128),
-            reason: if code == 0 { "Completed" } else { "Error" },
+            reason: if code == 0 { "Completed" } else { "Error" }.into(),
             message: String::new(),
             started: Some(at(1)),
             finished: Some(at(2)),
@@ -310,7 +371,9 @@ mod tests {
             name: "main".into(),
             image: "i".into(),
             image_id: "i".into(),
-            init: false,
+            role: Role::Main,
+            started: true,
+            passing: true,
             restarts: u32::from(last.is_some()),
             state,
             last,
@@ -322,6 +385,7 @@ mod tests {
         status(&Facts {
             units,
             restart_policy: policy,
+            fate: None,
             pod_ip: Some("127.1.1.2".into()),
             host_ip: "127.1.1.1".into(),
             started: at(0),
@@ -375,12 +439,43 @@ mod tests {
             assert_eq!(phase.as_deref(), Some(expected), "{policy} {units:?}");
         }
         let mut init = unit(running(), None);
-        init.init = true;
+        init.role = Role::Init;
         let mut units = vec![init, unit(State::waiting("PodInitializing"), None)];
         let phase = |units: &[Unit], policy| made(units, policy, &PodStatus::default()).phase;
         assert_eq!(phase(&units, "Always").as_deref(), Some("Pending"));
         units[0].state = State::Ended(ended(1));
         assert_eq!(phase(&units, "Never").as_deref(), Some("Failed"));
+        units[0].role = Role::Sidecar;
+        units[1].state = State::Ended(ended(0));
+        assert_eq!(phase(&units, "Never").as_deref(), Some("Succeeded"));
+    }
+
+    #[test]
+    fn ready_is_what_runs_and_passes_its_probes() {
+        let mut units = vec![
+            unit(State::Running { since: at(1) }, None),
+            unit(State::Running { since: at(1) }, None),
+        ];
+        units[0].role = Role::Sidecar;
+        let ready = |units: &[Unit]| {
+            let made = made(units, "Always", &PodStatus::default());
+            let conditions = made.conditions.unwrap();
+            let ready = conditions.into_iter().find(|it| it.type_ == "Ready");
+            ready.unwrap().message.unwrap_or_default()
+        };
+        assert_eq!(ready(&units), "");
+        units[0].passing = false;
+        units[1].started = false;
+        assert_eq!(ready(&units), "containers with unready status: [main main]");
+        let gated = PodStatus {
+            conditions: Some(vec![PodCondition {
+                type_: "DisruptionTarget".into(),
+                ..PodCondition::default()
+            }]),
+            ..PodStatus::default()
+        };
+        let kept = made(&units, "Always", &gated).conditions.unwrap();
+        assert_eq!(kept.last().unwrap().type_, "DisruptionTarget");
     }
 
     #[test]

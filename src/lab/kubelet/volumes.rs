@@ -1,14 +1,27 @@
-//! Volumes of pods. Two kinds are real here: a directory of the node, which
-//! outlives every pod, and an empty one that lives as long as its pod.
+//! Volumes of pods.
+//!
+//! A directory of the node outlives every pod; an empty one lives as long as
+//! its pod; a share or a disk is one directory for all nodes, and outlives what
+//! mounts it; the others are [made of objects](files).
 //!
 //! The node's directories are not the machine's: `hostPath: /x` is `disk/x` of
 //! the lab's state directory, the disk of the imagined node.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Container, Pod, Volume};
+use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, Pod, Volume, VolumeMount};
+use serde_json::{Value, json};
 
+use super::env::expand;
+use crate::lab::kinds::Resource;
 use crate::lab::runtime::{Mount, SourceKind, prepare_source};
+use crate::lab::shares;
+use crate::lab::store::Key;
+
+pub(super) mod files;
+
+use files::Origin;
 
 /// Where volumes are on the machine.
 #[derive(Debug, Clone)]
@@ -17,75 +30,188 @@ pub(super) struct Disks {
     pub node: PathBuf,
     /// The pod's own directory.
     pub pod: PathBuf,
+    /// The shares and disks of all nodes.
+    pub shares: PathBuf,
 }
 
 /// Why volumes cannot be mounted: an event's message.
 pub(super) type MountFailure = String;
 
-/// Makes the volumes of a pod and says where each container sees them.
+/// A directory or file of the machine: below what, and where in it.
+struct Source {
+    base: PathBuf,
+    inside: PathBuf,
+    read_only: bool,
+}
+
+/// Makes all volumes of a pod that a container mounts, and says where this
+/// container sees them.
 ///
 /// # Errors
 /// The message of a `FailedMount` event.
 pub(super) fn mounts(
-    pod: &Pod,
     container: &Container,
+    env: &[(String, String)],
+    origin: &Origin<'_>,
     disks: &Disks,
 ) -> Result<Vec<Mount>, MountFailure> {
-    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    let volumes = origin.pod.spec.as_ref();
+    let volumes = volumes.and_then(|spec| spec.volumes.as_ref());
+    let mut sources = Vec::new();
+    for volume in volumes.into_iter().flatten() {
+        if mounted(origin.pod, &volume.name) {
+            sources.push((volume, source(volume, origin, disks)?));
+        }
+    }
     let mut mounts = Vec::new();
     for wanted in container.volume_mounts.iter().flatten() {
-        let volume = volumes
-            .into_iter()
-            .flatten()
-            .find(|volume| volume.name == wanted.name)
-            .ok_or_else(|| format!("volume {:?} is not in the pod's spec", wanted.name))?;
-        if wanted.sub_path_expr.is_some() {
-            return Err(failure(
-                &volume.name,
-                "the lab does not support subPathExpr",
-            ));
-        }
-        let (base, mut inside) = source(volume, disks)?;
-        if let Some(path) = wanted.sub_path.as_deref().filter(|path| !path.is_empty()) {
+        let found = sources
+            .iter()
+            .find(|(volume, _)| volume.name == wanted.name);
+        let (volume, source) =
+            found.ok_or_else(|| format!("volume {:?} is not in the pod's spec", wanted.name))?;
+        let mut inside = source.inside.clone();
+        if let Some(path) = sub_path(wanted, env) {
             inside = inside.join(path.trim_start_matches('/'));
-            prepare(volume, &base, &inside, SourceKind::Any)?;
+            prepare(volume, &source.base, &inside, SourceKind::Any)?;
         }
         mounts.push(Mount {
-            base,
+            base: source.base.clone(),
             inside,
             target: PathBuf::from(&wanted.mount_path),
-            read_only: wanted.read_only == Some(true),
+            read_only: source.read_only || wanted.read_only == Some(true),
         });
     }
     Ok(mounts)
 }
 
-fn source(volume: &Volume, disks: &Disks) -> Result<(PathBuf, PathBuf), MountFailure> {
+/// Whether a container of the pod mounts a volume: the others are not made.
+fn mounted(pod: &Pod, volume: &str) -> bool {
+    let spec = pod.spec.iter();
+    let mut containers = spec.flat_map(|spec| {
+        spec.init_containers
+            .iter()
+            .flatten()
+            .chain(&spec.containers)
+    });
+    containers.any(|it| {
+        let mut mounts = it.volume_mounts.iter().flatten();
+        mounts.any(|mount| mount.name == volume)
+    })
+}
+
+fn sub_path(mount: &VolumeMount, env: &[(String, String)]) -> Option<String> {
+    let plain = mount.sub_path.clone();
+    let path = plain.or_else(|| mount.sub_path_expr.as_ref().map(|it| expand(it, env)));
+    path.filter(|path| !path.is_empty())
+}
+
+fn source(volume: &Volume, origin: &Origin<'_>, disks: &Disks) -> Result<Source, MountFailure> {
     if let Some(host_path) = &volume.host_path {
-        let kind = match host_path.type_.as_deref().unwrap_or_default() {
-            "" => SourceKind::Any,
-            "DirectoryOrCreate" => SourceKind::DirectoryOrCreate,
-            "Directory" => SourceKind::Directory,
-            "FileOrCreate" => SourceKind::FileOrCreate,
-            "File" => SourceKind::File,
-            other => {
-                let why = format!("the lab does not support hostPath type {other}");
-                return Err(failure(&volume.name, &why));
-            }
-        };
-        let inside = PathBuf::from(host_path.path.trim_start_matches('/'));
-        prepare(volume, &disks.node, &inside, kind)?;
-        return Ok((disks.node.clone(), inside));
+        return on_node(&volume.name, host_path, disks);
     }
+    let name = PathBuf::from(&volume.name);
+    let own = disks.pod.join("volumes");
     if volume.empty_dir.is_some() {
-        let inside = PathBuf::from(&volume.name);
-        let base = disks.pod.join("volumes");
-        prepare(volume, &base, &inside, SourceKind::DirectoryOrCreate)?;
-        return Ok((base, inside));
+        prepare(volume, &own, &name, SourceKind::DirectoryOrCreate)?;
+        return Ok(Source {
+            base: own,
+            inside: name,
+            read_only: false,
+        });
     }
-    let kind = kind_of(volume).unwrap_or_else(|| "this kind of".to_owned());
-    let why = format!("the lab does not support {kind} volumes, only hostPath and emptyDir");
-    Err(failure(&volume.name, &why))
+    if let Some(files) = origin.files(volume) {
+        let files = files.map_err(|why| failure(&volume.name, &why))?;
+        let written = files::write(&own.join(&name), &files);
+        written.map_err(|error| failure(&volume.name, &error.to_string()))?;
+        return Ok(Source {
+            base: own,
+            inside: name,
+            read_only: true,
+        });
+    }
+    if let Some(claim) = &volume.persistent_volume_claim {
+        let mut source = claimed(volume, &claim.claim_name, origin, disks)?;
+        source.read_only |= claim.read_only == Some(true);
+        return Ok(source);
+    }
+    let share = json!(volume);
+    let read_only = share["azureFile"]["readOnly"] == true || share["csi"]["readOnly"] == true;
+    let mut source = shared(&volume.name, &share, disks)?;
+    source.read_only |= read_only;
+    Ok(source)
+}
+
+/// The volume that a claim is bound to.
+fn claimed(
+    volume: &Volume,
+    claim: &str,
+    origin: &Origin<'_>,
+    disks: &Disks,
+) -> Result<Source, MountFailure> {
+    let sources = &origin.sources;
+    let store = sources.store;
+    let key = Key::new(Resource::PersistentVolumeClaims, sources.namespace, claim);
+    let found = store.get(&key);
+    let found = found.ok_or_else(|| {
+        let why = format!("persistentvolumeclaim {claim:?} not found");
+        failure(&volume.name, &why)
+    })?;
+    let bound = found["spec"]["volumeName"].as_str();
+    let bound = bound.filter(|_| found["status"]["phase"] == "Bound");
+    let bound = bound.ok_or_else(|| {
+        let why = format!("PVC {}/{claim} is not bound", sources.namespace);
+        failure(&volume.name, &why)
+    })?;
+    let persistent = store.get(&Key::new(Resource::PersistentVolumes, "", bound));
+    let persistent = persistent
+        .ok_or_else(|| failure(bound, &format!("persistentvolume {bound:?} not found")))?;
+    let spec = &persistent["spec"];
+    for kind in ["hostPath", "local"] {
+        if let Ok(path) = serde_json::from_value::<HostPathVolumeSource>(spec[kind].clone()) {
+            return on_node(bound, &path, disks);
+        }
+    }
+    let mut source = shared(bound, spec, disks)?;
+    source.read_only |= spec["csi"]["readOnly"] == true || spec["azureFile"]["readOnly"] == true;
+    Ok(source)
+}
+
+fn on_node(
+    name: &str,
+    host_path: &HostPathVolumeSource,
+    disks: &Disks,
+) -> Result<Source, MountFailure> {
+    let kind = match host_path.type_.as_deref().unwrap_or_default() {
+        "" => SourceKind::Any,
+        "DirectoryOrCreate" => SourceKind::DirectoryOrCreate,
+        "Directory" => SourceKind::Directory,
+        "FileOrCreate" => SourceKind::FileOrCreate,
+        "File" => SourceKind::File,
+        other => {
+            let why = format!("the lab does not support hostPath type {other}");
+            return Err(failure(name, &why));
+        }
+    };
+    let inside = PathBuf::from(host_path.path.trim_start_matches('/'));
+    make(name, &disks.node, &inside, kind)?;
+    Ok(Source {
+        base: disks.node.clone(),
+        inside,
+        read_only: false,
+    })
+}
+
+/// A share or a disk: one directory, whoever mounts it.
+fn shared(name: &str, source: &Value, disks: &Disks) -> Result<Source, MountFailure> {
+    let inside = shares::directory(source)
+        .ok_or_else(|| failure(name, "the lab does not support this kind of volume"))?;
+    make(name, &disks.shares, &inside, SourceKind::DirectoryOrCreate)?;
+    Ok(Source {
+        base: disks.shares.join(&inside),
+        inside: PathBuf::new(),
+        read_only: false,
+    })
 }
 
 fn prepare(
@@ -94,9 +220,13 @@ fn prepare(
     inside: &Path,
     kind: SourceKind,
 ) -> Result<(), MountFailure> {
+    make(&volume.name, base, inside, kind)
+}
+
+fn make(name: &str, base: &Path, inside: &Path, kind: SourceKind) -> Result<(), MountFailure> {
     prepare_source(base, inside, kind).map_err(|error| {
         let why = format!("/{}: {error}", inside.display());
-        failure(&volume.name, &why)
+        failure(name, &why)
     })
 }
 
@@ -104,11 +234,19 @@ fn failure(volume: &str, why: &str) -> MountFailure {
     format!("MountVolume.SetUp failed for volume {volume:?} : {why}")
 }
 
-/// What a volume is, by the one field that it has beside its name.
-fn kind_of(volume: &Volume) -> Option<String> {
-    let value = serde_json::to_value(volume).ok()?;
-    let mut fields = value.as_object()?.keys();
-    fields.find(|field| *field != "name").cloned()
+/// Writes what has changed of a pod's volumes that are made of objects. What
+/// is missing now stays as it was.
+pub(super) fn renew(origin: &Origin<'_>, disks: &Disks) -> io::Result<()> {
+    let volumes = origin.pod.spec.iter().flat_map(|spec| &spec.volumes);
+    for volume in volumes.flatten() {
+        let directory = disks.pod.join("volumes").join(&volume.name);
+        if let Some(Ok(files)) = origin.files(volume)
+            && directory.exists()
+        {
+            files::write(&directory, &files)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts the machine's paths where a container's volume paths stand at the
@@ -139,7 +277,9 @@ pub(super) fn rewrite(word: &str, mounts: &[Mount]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::lab::kubelet::downward::Surroundings;
+    use crate::lab::kubelet::sources::Sources;
+    use crate::lab::store::Store;
 
     fn mount(inside: &str, target: &str) -> Mount {
         Mount {
@@ -173,34 +313,75 @@ mod tests {
         let disks = Disks {
             node: state.path().join("disk"),
             pod: state.path().join("pod"),
+            shares: state.path().join("shares"),
         };
-        let mounted = |volume: serde_json::Value, sub_path: Option<&str>| {
+        let store = Store::new(0);
+        let create = |resource, object| drop(store.create(resource, object).unwrap());
+        create(
+            Resource::ConfigMaps,
+            json!({"metadata": {"namespace": "n", "name": "m"}, "data": {"k": "1"}}),
+        );
+        create(
+            Resource::PersistentVolumes,
+            json!({"metadata": {"name": "pv"}, "spec": {
+                "csi": {"driver": "file.csi.azure.com", "volumeHandle": "logs"}}}),
+        );
+        for (name, phase) in [("bound", "Bound"), ("loose", "Pending")] {
+            create(
+                Resource::PersistentVolumeClaims,
+                json!({"metadata": {"namespace": "n", "name": name},
+                    "spec": {"volumeName": "pv"}, "status": {"phase": phase}}),
+            );
+        }
+        let mounted = |volume: Value, sub_path: Option<&str>| {
             let container = json!({"name": "c", "volumeMounts": [
-                {"name": "v", "mountPath": "/m", "subPath": sub_path, "readOnly": true}]});
+                {"name": "v", "mountPath": "/m", "subPath": sub_path}]});
             let pod: Pod = serde_json::from_value(json!({
                 "spec": {"containers": [container], "volumes": [volume]}
             }))
             .unwrap();
             let container = pod.spec.as_ref().unwrap().containers[0].clone();
-            mounts(&pod, &container, &disks)
+            let sources = Sources {
+                store: &store,
+                namespace: "n",
+            };
+            let around = Surroundings::default();
+            let origin = Origin {
+                pod: &pod,
+                sources,
+                around: &around,
+            };
+            mounts(&container, &[], &origin, &disks)
         };
         let host = json!({"name": "v", "hostPath": {"path": "/a/b", "type": "DirectoryOrCreate"}});
         let made = mounted(host.clone(), None).unwrap();
         assert_eq!(made[0].inside, Path::new("a/b"));
-        assert!(made[0].read_only && state.path().join("disk/a/b").is_dir());
+        assert!(!made[0].read_only && state.path().join("disk/a/b").is_dir());
         let made = mounted(host, Some("c")).unwrap();
         assert_eq!(made[0].inside, Path::new("a/b/c"));
         assert!(state.path().join("disk/a/b/c").is_dir());
         mounted(json!({"name": "v", "emptyDir": {}}), None).unwrap();
         assert!(state.path().join("pod/volumes/v").is_dir());
+        let share = json!({"name": "v", "azureFile": {"secretName": "s", "shareName": "logs"}});
+        let claim = json!({"name": "v", "persistentVolumeClaim": {"claimName": "bound"}});
+        for volume in [share, claim] {
+            let made = mounted(volume, None).unwrap();
+            assert_eq!(made[0].base, state.path().join("shares/file/logs"));
+        }
+        let map = json!({"name": "v", "configMap": {"name": "m"}});
+        assert!(mounted(map, None).unwrap()[0].read_only);
+        assert_eq!(
+            std::fs::read(state.path().join("pod/volumes/v/k")).unwrap(),
+            b"1"
+        );
         for (volume, expected) in [
             (
                 json!({"name": "v", "secret": {"secretName": "s"}}),
-                "secret volumes",
+                "secret \"s\" not found",
             ),
             (
-                json!({"name": "v", "persistentVolumeClaim": {"claimName": "s"}}),
-                "persistentVolumeClaim",
+                json!({"name": "v", "persistentVolumeClaim": {"claimName": "loose"}}),
+                "is not bound",
             ),
             (
                 json!({"name": "v", "hostPath": {"path": "/no", "type": "Directory"}}),

@@ -136,6 +136,15 @@ impl Network {
         }
     }
 
+    /// Pods on this machine's loopback addresses.
+    #[cfg(test)]
+    pub(crate) fn loopback() -> Self {
+        Self {
+            links: Arc::new(Links::Loopback("a test".to_owned())),
+            nat: Arc::default(),
+        }
+    }
+
     /// How pods are connected.
     pub fn mode(&self) -> Mode {
         match &*self.links {

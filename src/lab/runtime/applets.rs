@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use rustix::process::Signal;
 
-use super::procs::{self, Process};
+use super::procs::{self, Process, TICKS_PER_SECOND};
 
 /// The names they are called by.
 pub(super) const NAMES: [&str; 3] = ["kill", "pidof", "ps"];
@@ -20,10 +20,6 @@ const SIGNALS: [&str; 31] = [
     "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
-
-/// Clock ticks in a second, as the kernel counts them towards programs on
-/// every machine.
-const TICKS_PER_SECOND: u64 = 100;
 
 /// One of the three commands, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -224,6 +224,11 @@ impl Container {
         self.0.pid
     }
 
+    /// The process that all of the container descend from, on the host.
+    pub(super) fn outermost(&self) -> i32 {
+        self.0.init.pid
+    }
+
     /// When the program ran.
     pub fn started_at(&self) -> Timestamp {
         self.0.started_at

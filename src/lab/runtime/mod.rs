@@ -45,6 +45,7 @@ mod rootfs;
 mod sandbox;
 mod sessions;
 mod spawner;
+mod usage;
 mod volumes;
 mod wire;
 
@@ -54,6 +55,7 @@ pub use logs::ROTATE_AT;
 pub use procs::boot;
 pub use rootfs::Mount;
 pub use sandbox::{Edge, Sandbox, Sandboxes, SocketKind};
+pub use usage::{Used, measure};
 pub use volumes::{SourceKind, prepare_source};
 pub use wire::Ending;
 

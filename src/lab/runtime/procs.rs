@@ -7,6 +7,10 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+/// Clock ticks in a second, as the kernel counts them towards programs on
+/// every machine.
+pub(super) const TICKS_PER_SECOND: u64 = 100;
+
 /// A process, as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
@@ -21,6 +25,8 @@ pub(super) struct Process {
     pub terminal: i32,
     /// Processor time used, in clock ticks.
     pub ticks: u64,
+    /// The same of its children that have ended and were waited for.
+    pub ticks_of_ended: u64,
     /// When it started, in clock ticks since the machine did. With the pid it
     /// names one process for ever: a pid alone is used again.
     pub started: u64,
@@ -49,6 +55,7 @@ impl Process {
             session: number(3)?,
             terminal: number(4)?,
             ticks: ticks(11)? + ticks(12)?,
+            ticks_of_ended: ticks(13)? + ticks(14)?,
             started: ticks(19)?,
         })
     }
@@ -142,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_name_may_hold_anything() {
-        let stat = b"42 (a) b) (c) S 7 42 40 34816 -1 0 0 0 0 0 3 4 0 0 25 5 1 0 12345 0";
+        let stat = b"42 (a) b) (c) S 7 42 40 34816 -1 0 0 0 0 0 3 4 1 0 25 5 1 0 12345 0";
         let process = Process::parse(stat).unwrap();
         assert_eq!(
             process,
@@ -154,6 +161,7 @@ mod tests {
                 session: 40,
                 terminal: 34816,
                 ticks: 7,
+                ticks_of_ended: 1,
                 started: 12345,
             }
         );
@@ -184,6 +192,7 @@ mod tests {
             session: 0,
             terminal: 0,
             ticks: 0,
+            ticks_of_ended: 0,
             started: 0,
         };
         let among = vec![process(9, 8), process(8, 5), process(5, 1), process(7, 6)];

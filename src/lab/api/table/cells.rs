@@ -59,7 +59,7 @@ pub fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
         json!(format!(
             "{}/{}",
             summary.ready,
-            items(&spec["containers"]).len()
+            items(&spec["containers"]).len() + sidecars(spec).count()
         )),
         json!(summary.reason),
         json!(summary.restarts(now)),
@@ -69,6 +69,13 @@ pub fn pod(pod: &Value, now: Timestamp) -> Vec<Value> {
         json!(text(&status["nominatedNodeName"], "<none>")),
         json!(gates),
     ]
+}
+
+/// The names of the containers that start first and stay.
+fn sidecars(spec: &Value) -> impl Iterator<Item = &str> {
+    let first = items(&spec["initContainers"]).iter();
+    let stay = first.filter(|container| container["restartPolicy"] == "Always");
+    stay.map(|container| text(&container["name"], ""))
 }
 
 /// What a pod's containers add up to.
@@ -89,6 +96,10 @@ impl PodSummary {
             restarts: 0,
             last_restart: None,
         };
+        if summary.initializes(pod) && condition(status, "Initialized") != "True" {
+            summary.note_deletion(pod);
+            return summary;
+        }
         let mut running = false;
         // The first container has the last word.
         for container in items(&status["containerStatuses"]).iter().rev() {
@@ -98,32 +109,80 @@ impl PodSummary {
             let ready = condition(status, "Ready") == "True";
             if ready { "Running" } else { "NotReady" }.clone_into(&mut summary.reason);
         }
+        summary.note_deletion(pod);
+        summary
+    }
+
+    fn note_deletion(&mut self, pod: &Value) {
+        let status = &pod["status"];
+        let phase = text(&status["phase"], "");
         let deleted = pod["metadata"]["deletionTimestamp"].is_string();
         if deleted && status["reason"] == "NodeLost" {
-            "Unknown".clone_into(&mut summary.reason);
+            "Unknown".clone_into(&mut self.reason);
         } else if deleted && !matches!(phase, "Succeeded" | "Failed") {
-            "Terminating".clone_into(&mut summary.reason);
+            "Terminating".clone_into(&mut self.reason);
         }
-        summary
+    }
+
+    /// Adds the containers that come first; whether one of them is what the pod
+    /// waits for.
+    fn initializes(&mut self, pod: &Value) -> bool {
+        let spec = &pod["spec"];
+        let statuses = items(&pod["status"]["initContainerStatuses"]);
+        let mut of_sidecars = Self {
+            reason: String::new(),
+            ready: 0,
+            restarts: 0,
+            last_restart: None,
+        };
+        for (index, container) in statuses.iter().enumerate() {
+            let stays = sidecars(spec).any(|name| container["name"] == name);
+            self.count_restarts(container);
+            if stays {
+                of_sidecars.count_restarts(container);
+            }
+            let state = &container["state"];
+            let ended = &state["terminated"];
+            if ended["exitCode"] == 0 {
+                continue;
+            }
+            if stays && container["started"] == true {
+                self.ready += usize::from(container["ready"] == true);
+                continue;
+            }
+            let waits_for = text(&state["waiting"]["reason"], "");
+            let why = if ended.is_object() {
+                how_it_ended(ended)
+            } else if !matches!(waits_for, "" | "PodInitializing") {
+                waits_for.to_owned()
+            } else {
+                format!("{index}/{}", items(&spec["initContainers"]).len())
+            };
+            self.reason = format!("Init:{why}");
+            return true;
+        }
+        // What has run to its end is of no more interest.
+        self.restarts = of_sidecars.restarts;
+        self.last_restart = of_sidecars.last_restart;
+        false
+    }
+
+    fn count_restarts(&mut self, container: &Value) {
+        self.restarts += container["restartCount"].as_u64().unwrap_or(0);
+        let finished = &container["lastState"]["terminated"]["finishedAt"];
+        self.last_restart = self.last_restart.max(parse(finished));
     }
 
     /// Adds a container; whether it runs and is ready.
     fn add(&mut self, container: &Value) -> bool {
-        self.restarts += container["restartCount"].as_u64().unwrap_or(0);
-        let finished = &container["lastState"]["terminated"]["finishedAt"];
-        self.last_restart = self.last_restart.max(parse(finished));
+        self.count_restarts(container);
         let state = &container["state"];
         let (waiting, ended) = (&state["waiting"], &state["terminated"]);
-        let (waits_for, ended_by) = (text(&waiting["reason"], ""), text(&ended["reason"], ""));
+        let waits_for = text(&waiting["reason"], "");
         if waiting.is_object() && !waits_for.is_empty() {
             waits_for.clone_into(&mut self.reason);
-        } else if ended.is_object() && !ended_by.is_empty() {
-            ended_by.clone_into(&mut self.reason);
         } else if ended.is_object() {
-            self.reason = match ended["signal"].as_u64() {
-                Some(signal) if signal != 0 => format!("Signal:{signal}"),
-                _ => format!("ExitCode:{}", ended["exitCode"].as_i64().unwrap_or(0)),
-            };
+            self.reason = how_it_ended(ended);
         } else if container["ready"] == true && state["running"].is_object() {
             self.ready += 1;
             return true;
@@ -139,6 +198,14 @@ impl PodSummary {
             }
             _ => self.restarts.to_string(),
         }
+    }
+}
+
+fn how_it_ended(ended: &Value) -> String {
+    match (text(&ended["reason"], ""), ended["signal"].as_u64()) {
+        ("", Some(signal)) if signal != 0 => format!("Signal:{signal}"),
+        ("", _) => format!("ExitCode:{}", ended["exitCode"].as_i64().unwrap_or(0)),
+        (reason, _) => reason.to_owned(),
     }
 }
 
@@ -380,6 +447,40 @@ mod tests {
             "Evicted",
             "0",
         );
+    }
+
+    #[test]
+    fn a_pod_that_initializes_says_what_it_waits_for() {
+        let shown = |first: Value, initialized: &str| {
+            let mut pod = pod_with(&json!({
+                "phase": "Pending",
+                "conditions": [{"type": "Initialized", "status": initialized}],
+                "initContainerStatuses": first,
+                "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}],
+            }));
+            pod["spec"]["initContainers"] =
+                json!([{"name": "x"}, {"name": "y", "restartPolicy": "Always"}]);
+            shown(&pod)
+        };
+        let done =
+            json!({"name": "x", "restartCount": 2, "state": {"terminated": {"exitCode": 0}}});
+        let runs = json!({"name": "x", "state": {"running": {}}});
+        let failed = json!({"name": "x", "restartCount": 1, "state": {"terminated": {"exitCode": 1, "reason": "Error"}}});
+        let proxy = json!({"name": "y", "restartCount": 3, "started": true, "ready": true, "state": {"running": {}}});
+        let waits = json!({"name": "y", "state": {"waiting": {"reason": "PodInitializing"}}});
+        for (first, initialized, expected) in [
+            (json!([runs, waits]), "False", ("0/3", "Init:0/2", "0")),
+            (json!([failed, waits]), "False", ("0/3", "Init:Error", "1")),
+            (json!([done, waits]), "False", ("0/3", "Init:1/2", "2")),
+            (
+                json!([done, proxy]),
+                "True",
+                ("1/3", "PodInitializing", "3"),
+            ),
+        ] {
+            let (ready, word, restarts) = shown(first, initialized);
+            assert_eq!((ready.as_str(), word.as_str(), restarts.as_str()), expected);
+        }
     }
 
     #[test]
