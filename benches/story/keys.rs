@@ -27,7 +27,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// Measures both.
 pub fn measure(args: &Args) -> Result<Vec<Row>> {
     let home = Home::new()?;
-    let lab = Lab::start(&args.program, &home)?;
+    let lab = Lab::start(&args.program, &home, &[])?;
     let kubeconfig = lab.kubeconfig().display().to_string();
     let words = ["--kubeconfig", &kubeconfig];
     let mut tty = Tty::start(&args.program, words, &home.env(), SIZE)?;

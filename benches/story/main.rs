@@ -17,16 +17,19 @@ mod bare;
 #[cfg(target_os = "linux")]
 mod flood;
 #[cfg(target_os = "linux")]
+#[path = "../support/home.rs"]
 mod home;
 #[cfg(target_os = "linux")]
 mod keys;
 #[cfg(target_os = "linux")]
+#[path = "../support/machine.rs"]
 mod machine;
 #[cfg(target_os = "linux")]
 mod recovery;
 #[cfg(target_os = "linux")]
 mod start;
 #[cfg(target_os = "linux")]
+#[path = "../support/table.rs"]
 mod table;
 #[cfg(target_os = "linux")]
 mod tty;
@@ -145,7 +148,7 @@ mod rooms {
 
     /// Returns whether every target was met.
     fn measure(args: &Args) -> Result<bool> {
-        let machine = Machine::read(&args.program);
+        let machine = Machine::read("story", &args.program);
         println!("{machine}");
         let wanted = |room| args.only.is_empty() || args.only.contains(&room);
         let mut rows: Vec<Row> = Vec::new();

@@ -28,7 +28,7 @@ const TICKS_A_SECOND: f64 = 100.0;
 /// Measures the demo's cockpit at work, and one that has nothing to show.
 pub fn measure(args: &Args) -> Result<Vec<Row>> {
     let home = Home::new()?;
-    let lab = Lab::start(&args.program, &home)?;
+    let lab = Lab::start(&args.program, &home, &[])?;
     let kubeconfig = lab.kubeconfig().display().to_string();
     let words = ["--kubeconfig", &kubeconfig];
     let mut tty = Tty::start(&args.program, words, &home.env(), SIZE)?;

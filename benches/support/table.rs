@@ -1,4 +1,5 @@
 //! Samples, targets, and the table they are printed in.
+#![allow(dead_code, reason = "each bench uses what it needs")]
 
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub enum Unit {
     /// Lines in a second.
     #[serde(rename = "lines/s")]
     Lines,
+    /// Events in a second.
+    #[serde(rename = "events/s")]
+    Events,
 }
 
 impl Unit {
@@ -28,6 +32,7 @@ impl Unit {
             Self::Percent => "%",
             Self::Mebibytes => "MiB",
             Self::Lines => "lines/s",
+            Self::Events => "events/s",
         }
     }
 }

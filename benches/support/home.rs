@@ -1,4 +1,5 @@
 //! Directories that vanish, and a lab that is stopped, whatever happens.
+#![allow(dead_code, reason = "each bench uses what it needs")]
 
 use std::{
     collections::BTreeSet,
@@ -110,13 +111,14 @@ struct Ready {
 }
 
 impl Lab {
-    /// Starts it in `home` and waits until it is ready.
-    pub fn start(program: &Path, home: &Home) -> Result<Self> {
+    /// Starts it in `home` with these options and waits until it is ready.
+    pub fn start(program: &Path, home: &Home, options: &[&str]) -> Result<Self> {
         let mut child = home
             .command(program)
             .args(["lab", "--empty", "--backoff", "none", "--linger", "30"])
             .arg("--state")
             .arg(Self::state(home))
+            .args(options)
             .env("AKS_TUI_RUN", format!("bench-{}", std::process::id()))
             .stdout(Stdio::piped())
             .stderr(fs::File::create(home.path("lab.log"))?)
@@ -136,6 +138,11 @@ impl Lab {
     /// Its state directory in `home`.
     pub fn state(home: &Home) -> PathBuf {
         home.path("lab")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The kubeconfig that leads to it.

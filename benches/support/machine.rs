@@ -17,8 +17,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks around.
-    pub fn read(program: &Path) -> Self {
+    /// Looks around, for the bench of this name.
+    pub fn read(bench: &str, program: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpus = read("/proc/cpuinfo");
         let model = cpus
@@ -43,7 +43,7 @@ impl Machine {
             } else {
                 "release"
             },
-            command: format!("cargo bench --bench story -- {}", command.join(" ")),
+            command: format!("cargo bench --bench {bench} -- {}", command.join(" ")),
         }
     }
 }
