@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::controllers::taints::{NO_EXECUTE, NOT_READY, UNREACHABLE};
 use super::kinds::Resource;
 
 mod objects;
@@ -40,6 +41,7 @@ fn fill_kind(resource: Resource, object: &mut Value) {
     match resource {
         Resource::Pods => {
             fill_pod_spec(&mut object["spec"]);
+            tolerate_outages(&mut object["spec"]);
             set(&mut object["status"], "phase", json!("Pending"));
             let class = pod::quality(&object["spec"]);
             set(&mut object["status"], "qosClass", json!(class));
@@ -76,6 +78,35 @@ fn fill_kind(resource: Resource, object: &mut Value) {
             set(object, "preemptionPolicy", json!("PreemptLowerPriority"));
         }
         _ => {}
+    }
+}
+
+/// How long a pod stays on a node that is not ready, in seconds, if it does not
+/// say: what the real server's admission gives it.
+const OUTAGE: u64 = 300;
+
+fn tolerate_outages(spec: &mut Value) {
+    for key in [NOT_READY, UNREACHABLE] {
+        let says = |it: &Value| {
+            let is = |field: &str, value: &str| {
+                let text = it[field].as_str().unwrap_or_default();
+                text.is_empty() || text == value
+            };
+            is("key", key) && is("effect", NO_EXECUTE)
+        };
+        let mut tolerations = match spec["tolerations"].take() {
+            Value::Array(tolerations) => tolerations,
+            _ => Vec::new(),
+        };
+        if !tolerations.iter().any(says) {
+            tolerations.push(json!({
+                "key": key,
+                "operator": "Exists",
+                "effect": NO_EXECUTE,
+                "tolerationSeconds": OUTAGE,
+            }));
+        }
+        spec["tolerations"] = Value::Array(tolerations);
     }
 }
 
@@ -176,6 +207,23 @@ mod tests {
             "IfNotPresent"
         );
         assert_eq!(pod["status"]["phase"], "Pending");
+        let stays = |pod: &Value| -> Vec<(String, u64)> {
+            let tolerations = pod["spec"]["tolerations"].as_array().unwrap().iter();
+            tolerations
+                .map(|it| {
+                    (
+                        it["key"].to_string(),
+                        it["tolerationSeconds"].as_u64().unwrap(),
+                    )
+                })
+                .collect()
+        };
+        let (silent, unready) = (json!(UNREACHABLE).to_string(), json!(NOT_READY).to_string());
+        assert_eq!(stays(&pod), [(unready.clone(), 300), (silent.clone(), 300)]);
+        let mut quick = json!({"spec": {"tolerations": [{"key": UNREACHABLE, "operator": "Exists",
+            "effect": NO_EXECUTE, "tolerationSeconds": 5}]}});
+        fill(Resource::Pods, &mut quick);
+        assert_eq!(stays(&quick), [(silent, 5), (unready, 300)]);
     }
 
     #[test]

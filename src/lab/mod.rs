@@ -64,8 +64,8 @@
 //!   bodies that kubectl sends in nothing else (*415*);
 //! - managers of what the lab's own controllers and kubelet write: managed
 //!   fields tell of clients only;
-//! - affinity, taints, priorities and resource limits are stored and have no
-//!   effect: a pod goes to the node with the fewest;
+//! - priorities and resource limits are stored and have no effect: all pods are
+//!   equal to the scheduler, and none gives way to another;
 //! - IPv6, and a way from a pod to this machine or the world, where pods have
 //!   networks of their own; addresses and names of services, where they have
 //!   not; UDP from this machine to a service;

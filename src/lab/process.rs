@@ -151,6 +151,7 @@ async fn serve(
     let surroundings = Surroundings {
         shares: Some(state.shares()),
         authority: Some(identity.authority.clone()),
+        node_monitor_grace: options.node_monitor_grace,
     };
     let work = controllers::run_in(store.clone(), surroundings, stop.clone());
     let mut work = tokio::spawn(work);

@@ -14,6 +14,7 @@ use crate::lab::selector::LabelSelector;
 mod batch;
 mod metadata;
 mod objects;
+mod placement;
 mod pod;
 mod rbac;
 mod storage;

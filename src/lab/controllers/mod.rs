@@ -15,6 +15,7 @@
 //! - [`endpoints`]: a service → where its pods are
 //! - [`disruption`]: a disruption budget → how many pods may be evicted now
 //! - [`volumes`]: a claim → a volume; a released volume → gone
+//! - [`nodes`]: a silent node → not ready, and its pods → elsewhere
 //! - [`garbage`]: what belonged to something that is gone → gone
 //! - [`namespaces`]: a namespace → its account and authority; one that ends →
 //!   empty, then gone
@@ -27,10 +28,12 @@ pub mod endpoints;
 pub mod garbage;
 pub mod jobs;
 pub mod namespaces;
+pub mod nodes;
 pub(crate) mod owned;
 pub mod replicasets;
 pub mod scheduler;
 pub mod statefulsets;
+pub mod taints;
 pub mod volumes;
 #[cfg(test)]
 mod world;
@@ -49,12 +52,24 @@ use super::recorder;
 use super::store::{Change, Key, Store, WatchEvent};
 
 /// What the controllers work with besides the store.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// Where shares and disks are, to be removed with their volumes.
     pub shares: Option<PathBuf>,
     /// The certificate by which pods know the server.
     pub authority: Option<String>,
+    /// A node that is silent for so long counts as dead.
+    pub node_monitor_grace: Duration,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            shares: None,
+            authority: None,
+            node_monitor_grace: nodes::GRACE,
+        }
+    }
 }
 
 /// Runs the controllers until they are stopped, with nothing but the store.
@@ -64,15 +79,22 @@ pub async fn run(store: Store, stop: CancellationToken) {
 
 /// Runs the controllers until they are stopped.
 pub async fn run_in(store: Store, surroundings: Surroundings, stop: CancellationToken) {
+    let mut work = Work {
+        store,
+        nodes: nodes::Monitor::new(surroundings.node_monitor_grace),
+        surroundings,
+        index: garbage::Index::default(),
+        waiting: BTreeSet::new(),
+        dirty: BTreeSet::new(),
+        later: BTreeMap::new(),
+    };
     while !stop.is_cancelled() {
-        let (objects, mut watch) = store.list_and_watch_all();
-        let mut work = Work {
-            store: store.clone(),
-            surroundings: surroundings.clone(),
-            index: garbage::Index::default(),
-            dirty: BTreeSet::new(),
-            later: BTreeMap::new(),
-        };
+        let (objects, mut watch) = work.store.list_and_watch_all();
+        // What was learned before is gone, but for how long the nodes are silent.
+        work.index = garbage::Index::default();
+        work.waiting.clear();
+        work.dirty.clear();
+        work.later.clear();
         work.all(&objects);
         loop {
             work.settle();
@@ -95,6 +117,9 @@ struct Work {
     store: Store,
     surroundings: Surroundings,
     index: garbage::Index,
+    nodes: nodes::Monitor,
+    /// Pods for which there is no node.
+    waiting: BTreeSet<Key>,
     dirty: BTreeSet<Key>,
     /// What needs a look when time has passed.
     later: BTreeMap<Key, Instant>,
@@ -125,6 +150,13 @@ impl Work {
         for object in std::iter::once(&event.object).chain(&event.previous) {
             self.mark_owners(object, &event.key.namespace);
             self.mark_concerned(&event.key, object);
+        }
+        match event.key.resource {
+            Resource::Nodes => self.mark_of_node(event),
+            Resource::Pods if scheduler::matters(event) => {
+                self.dirty.extend(self.waiting.iter().cloned());
+            }
+            _ => {}
         }
         let namespace = Key::new(Resource::Namespaces, "", &event.key.namespace);
         let furniture = matches!(
@@ -170,12 +202,7 @@ impl Work {
                     self.dirty.insert(Key::of(kind, &definition));
                 }
             }
-            // It may take what waits for a node.
-            Resource::Nodes => {
-                for pod in self.store.list(Resource::Pods, None).items {
-                    self.dirty.insert(Key::of(Resource::Pods, &pod));
-                }
-            }
+            Resource::Leases => self.dirty.extend(nodes::of_lease(key)),
             // Its budget may be a share of the pods it asks for.
             resource if resource.about().scale.is_some() => {
                 self.mark_all(Resource::PodDisruptionBudgets, namespace);
@@ -233,6 +260,25 @@ impl Work {
         }
     }
 
+    /// Marks what a change of a node concerns: the other nodes, the pods that are
+    /// on it and those for which there was no place.
+    fn mark_of_node(&mut self, event: &WatchEvent) {
+        if event.change != Change::Deleted
+            && !nodes::matters(event.previous.as_deref(), &event.object)
+        {
+            return;
+        }
+        self.dirty.extend(self.waiting.iter().cloned());
+        for node in self.store.list(Resource::Nodes, None).items {
+            self.dirty.insert(Key::of(Resource::Nodes, &node));
+        }
+        for pod in self.store.list(Resource::Pods, None).items {
+            if pod["spec"]["nodeName"] == event.key.name.as_str() {
+                self.dirty.insert(Key::of(Resource::Pods, &pod));
+            }
+        }
+    }
+
     /// Marks the owners of an object, and theirs: a deployment waits for pods
     /// to end that its replica sets no longer count.
     fn mark_owners(&mut self, object: &Value, namespace: &str) {
@@ -272,8 +318,14 @@ impl Work {
     }
 
     /// Looks at one object; says how long to wait when time must pass.
-    fn look(&self, key: &Key) -> Option<Duration> {
-        let object = self.store.get(key)?;
+    fn look(&mut self, key: &Key) -> Option<Duration> {
+        let Some(object) = self.store.get(key) else {
+            self.waiting.remove(key);
+            if key.resource == Resource::Nodes {
+                self.nodes.node_gone(&self.store, key);
+            }
+            return None;
+        };
         if key.resource == Resource::Pods {
             jobs::release_forgotten(&self.store, key, &object);
         }
@@ -290,7 +342,8 @@ impl Work {
             Resource::Jobs => return jobs::reconcile(store, key, &object),
             Resource::PodDisruptionBudgets => return disruption::reconcile(store, key, &object),
             Resource::Events => return self.expire(key, &object),
-            Resource::Pods => scheduler::schedule(store, key, &object),
+            Resource::Pods => return self.look_at_pod(key, &object),
+            Resource::Nodes => return self.nodes.reconcile(store, key, &object),
             Resource::Services => endpoints::reconcile(store, key, &object),
             Resource::PersistentVolumeClaims => volumes::reconcile_claim(store, key, &object),
             Resource::PersistentVolumes => {
@@ -305,6 +358,17 @@ impl Work {
             _ => {}
         }
         None
+    }
+
+    fn look_at_pod(&mut self, key: &Key, pod: &Value) -> Option<Duration> {
+        if scheduler::schedule(&self.store, key, pod) {
+            self.waiting.insert(key.clone());
+        } else {
+            self.waiting.remove(key);
+        }
+        let leaves = self.nodes.evict(&self.store, key, pod);
+        let given_up = self.nodes.collect(&self.store, key, pod);
+        leaves.into_iter().chain(given_up).min()
     }
 
     fn expire(&self, key: &Key, event: &Value) -> Option<Duration> {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{LABEL, has_items, is_label};
+use super::{LABEL, has_items, is_label, placement};
 use crate::lab::api::status::FieldError;
 use crate::lab::quantity;
 
@@ -21,6 +21,7 @@ pub fn spec(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
         let field = format!("{path}.restartPolicy");
         errors.push(FieldError::unsupported(field, restart, &policies));
     }
+    placement::check(spec, path, errors);
     if has_items(&spec["ephemeralContainers"]) {
         let field = format!("{path}.ephemeralContainers");
         errors.push(FieldError::forbidden(field, "cannot be set on create"));
