@@ -56,6 +56,14 @@ pub use route::VERSION;
 pub use server::{Server, ServerError};
 pub use tls::{Identity, IdentityError};
 
+/// Why the server would not take a pod that a controller made, in the server's
+/// words; none when it would.
+pub fn pod_refusal(pod: &Value) -> Option<String> {
+    let errors = validate::new_object(Resource::Pods, pod);
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    (!errors.is_empty()).then(|| status::ApiError::invalid(Resource::Pods, name, &errors).message)
+}
+
 /// Creates an object as a client would, with fields that the type does not
 /// have refused.
 ///

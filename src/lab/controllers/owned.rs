@@ -9,7 +9,7 @@ use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
 use crate::lab::selector::LabelSelector;
 use crate::lab::store::{Key, Store, StoreError};
-use crate::lab::{SUFFIX_LETTERS, admission, defaults, random_suffix};
+use crate::lab::{SUFFIX_LETTERS, admission, api, defaults, random_suffix};
 
 /// An owner as an object names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,25 +188,28 @@ pub fn create_pod(
     defaults::fill(Resource::Pods, &mut pod);
     if let Err(why) = admission::admit(store, Resource::Pods, &mut pod) {
         let metadata = &pod["metadata"];
-        let name = metadata["generateName"]
-            .as_str()
-            .or(metadata["name"].as_str());
-        let message = format!(
-            "Error creating: pods {:?} is forbidden: {why}",
-            name.unwrap_or_default()
-        );
-        let note = Note {
-            severity: Severity::Warning,
-            reason: "FailedCreate",
-            message: &message,
-            part: "",
-        };
-        recorder.record(owner, note);
-        return Err(Refused::Forbidden(why));
+        let name = metadata["generateName"].as_str();
+        let name = name.or(metadata["name"].as_str()).unwrap_or_default();
+        let why = format!("pods {name:?} is forbidden: {why}");
+        return Err(refuse(recorder, owner, why));
+    }
+    if let Some(why) = api::pod_refusal(&pod) {
+        return Err(refuse(recorder, owner, why));
     }
     store
         .create(Resource::Pods, pod)
         .map_err(|_| Refused::Taken)
+}
+
+fn refuse(recorder: &Recorder, owner: &Value, why: String) -> Refused {
+    let note = Note {
+        severity: Severity::Warning,
+        reason: "FailedCreate",
+        message: &format!("Error creating: {why}"),
+        part: "",
+    };
+    recorder.record(owner, note);
+    Refused::Forbidden(why)
 }
 
 /// Makes a pod of `owner` with a name that begins with `prefix`, as its template
