@@ -58,6 +58,56 @@ fn each_fault_is_followed_to_its_verdict() {
     assert_eq!(sandbox.runs().len(), 4, "each is recorded");
 }
 
+/// The network of a pod is cut for real, and put together again.
+#[test]
+fn a_cut_network_is_survived() {
+    let sandbox = Sandbox::new();
+    let lab = Lab::start(&sandbox, &[]);
+    for (fault, name) in [("cut", "network cut"), ("loss", "network loss")] {
+        let args = ["server", "--fault", fault, "--duration", "3s", "--json"];
+        let output = kill(&sandbox, &lab, &args);
+        let phases = text(&output.stderr);
+        assert!(output.status.success(), "{phases}");
+        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(verdict["fault"], name, "{verdict:#}");
+        assert_eq!(verdict["epoch_after"], Value::Null, "nobody died");
+        assert!(verdict["rto_ms"].as_f64().unwrap() > 3_000.0, "{verdict:#}");
+        assert!(phases.contains("#1 healed"), "{phases}");
+        assert!(fault != "cut" || phases.contains("#1 stalled"), "{phases}");
+    }
+    lab.stop();
+    sandbox.assert_clean();
+}
+
+/// The plug of a node is pulled; its pod comes back on the other, and the node
+/// has power again when all is over.
+#[test]
+fn a_node_without_power_is_survived() {
+    let sandbox = Sandbox::new();
+    let lab = Lab::start(&sandbox, &["--nodes", "2"]);
+    let args = ["client", "--fault", "node", "--json"];
+    let refused = kill(&sandbox, &lab, &args);
+    assert!(!refused.status.success());
+    let said = text(&refused.stderr);
+    assert!(said.contains("to power off lab-node-"), "{said}");
+    let output = kill(&sandbox, &lab, &[&args[..], &["--yes"]].concat());
+    let phases = text(&output.stderr);
+    assert!(output.status.success(), "{phases}");
+    assert!(phases.contains("#1 node down"), "{phases}");
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(verdict["fault"], "node", "{verdict:#}");
+    assert!(verdict["phases_ms"]["evict"].is_f64(), "{verdict:#}");
+    assert_ne!(verdict["container_before"], verdict["container_after"]);
+    let switches = std::process::Command::new("kubectl")
+        .args(["--kubeconfig", lab.kubeconfig(), "get", "nodes", "-o"])
+        .arg("jsonpath={.items[*].metadata.annotations.aks-tui\\.dev/power}")
+        .output()
+        .unwrap();
+    assert_eq!(text(&switches.stdout), "on on");
+    lab.stop();
+    sandbox.assert_clean();
+}
+
 #[test]
 fn what_cannot_be_done_is_said_and_is_no_success() {
     let sandbox = Sandbox::new();

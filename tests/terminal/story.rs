@@ -94,6 +94,28 @@ fn a_cockpit_that_leaves_lets_go_whom_it_stopped() {
     sandbox.assert_clean();
 }
 
+/// A cockpit that is killed lets go of nobody. The clock that it left beside the
+/// stopped process does, a while after the cockpit would have.
+#[test]
+fn who_was_stopped_by_a_cockpit_that_died_is_let_go_all_the_same() {
+    let sandbox = Sandbox::new();
+    let lab = Lab::start(&sandbox, &[]);
+    let mut terminal = sandbox.terminal(&["--kubeconfig", lab.kubeconfig()]);
+    terminal.see(at_work);
+    press(&mut terminal, 'x', |s| s.contains("SIGSTOP) for 10 s"));
+    press(&mut terminal, '-', |s| s.contains("SIGSTOP) for 5 s"));
+    press(&mut terminal, '-', |s| s.contains("SIGSTOP) for 2 s"));
+    press(&mut terminal, 'z', |s| s.contains("stalled, heals in"));
+    terminal.signal(termlens::Signal::Kill).unwrap();
+    terminal.wait_exit().unwrap();
+    assert_eq!(states(lab.processes_called("Job")), "T");
+    eventually("it is let go", || {
+        states(lab.processes_called("Job")) != "T"
+    });
+    lab.stop();
+    sandbox.assert_clean();
+}
+
 #[test]
 fn two_demos_at_once_do_not_know_of_each_other() {
     let (one, other) = (Sandbox::new(), Sandbox::new());
