@@ -250,6 +250,10 @@ pub fn speaks_for(headers: &HeaderMap, user: User, store: &Store) -> Result<User
 mod tests {
     use super::*;
 
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "literals read better at its calls"
+    )]
     fn said(method: Method, uri: &str) -> String {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let request = asked(&method, path, &Query::parse(Some(query)));

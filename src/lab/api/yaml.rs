@@ -123,6 +123,8 @@ impl<'de> Visitor<'de> for Counted<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use serde_json::json;
 
@@ -146,10 +148,9 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let name = format!("*a{}, ", level - 1);
-            bomb += &format!(
-                "a{level}: &a{level} [{}]\n",
-                name.repeat(10).trim_end_matches(", ")
-            );
+            let names = name.repeat(10);
+            let names = names.trim_end_matches(", ");
+            writeln!(bomb, "a{level}: &a{level} [{names}]").unwrap();
         }
         assert!(read(bomb.as_bytes(), 1 << 20).is_err());
         let long = format!(

@@ -56,6 +56,10 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "literals read better at its calls"
+    )]
     fn of(spec: Value) -> Option<String> {
         let mut pod = json!({"metadata": {"namespace": "shop"}, "spec": {"containers": []}});
         for (field, value) in spec.as_object().unwrap() {
