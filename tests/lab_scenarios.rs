@@ -11,6 +11,10 @@ use support::{Lab, eventually, required};
 
 /// A lab in a situation, without perftest; none where there is no kubectl.
 fn staged(scenario: &str) -> Option<Lab> {
+    staged_with(scenario, &[])
+}
+
+fn staged_with(scenario: &str, more: &[&str]) -> Option<Lab> {
     let version = Command::new("kubectl")
         .args(["version", "--client"])
         .output();
@@ -19,7 +23,9 @@ fn staged(scenario: &str) -> Option<Lab> {
         println!("skipped: there is no kubectl on this machine");
         return None;
     }
-    Some(Lab::start(&["--empty", "--scenario", scenario]))
+    let mut arguments = vec!["--empty", "--scenario", scenario];
+    arguments.extend(more);
+    Some(Lab::start(&arguments))
 }
 
 fn kubectl(lab: &Lab, line: &str) -> String {
@@ -110,6 +116,100 @@ fn stuck_rollout_keeps_the_old_pods_and_can_be_undone() {
         "rollout status deploy/front",
         &["successfully rolled out"],
     );
+}
+
+#[test]
+fn pending_says_what_it_waits_for_and_is_mended_by_that() {
+    let Some(lab) = staged("pending") else { return };
+    shows(&lab, "get pods -l app=invoices", &["Pending"]);
+    shows(
+        &lab,
+        "describe pods -l app=invoices",
+        &[
+            "FailedScheduling",
+            "0/1 nodes are available",
+            "didn't match Pod's node affinity/selector",
+        ],
+    );
+    shows(
+        &lab,
+        "describe pvc ledger",
+        &[
+            "ProvisioningFailed",
+            "storageclass.storage.k8s.io \"fast-ssd\" not found",
+        ],
+    );
+    let phase = "get pods -l app=ledger -o jsonpath={.items[*].status.phase}";
+    shows(&lab, phase, &["Pending"]);
+    kubectl(&lab, "label node lab-node-0 pool=gpu");
+    shows(&lab, "get deploy invoices", &["1/1"]);
+    // The class that there was not, as a person would add it.
+    let class = lab.state.join("../class.yaml");
+    let text = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\n\
+                metadata: {name: fast-ssd}\nprovisioner: disk.csi.azure.com\n";
+    std::fs::write(&class, text).unwrap();
+    kubectl(&lab, &format!("apply -f {}", class.display()));
+    shows(&lab, "get pvc ledger", &["Bound"]);
+    shows(&lab, "get deploy ledger", &["1/1"]);
+}
+
+#[test]
+fn slow_start_is_waited_for_by_one_probe_and_killed_by_the_other() {
+    let Some(lab) = staged("slow-start") else {
+        return;
+    };
+    shows(&lab, "get pods -l app=search", &["0/1", "Running"]);
+    shows(
+        &lab,
+        "describe pods -l app=search",
+        &["Startup probe failed: HTTP probe failed with statuscode: 503"],
+    );
+    shows(
+        &lab,
+        "describe pods -l app=reports",
+        &["Container reports failed liveness probe, will be restarted"],
+    );
+    shows(&lab, "get deploy search", &["1/1"]);
+    let restarts =
+        "get pods -l app=search -o jsonpath={.items[*].status.containerStatuses[*].restartCount}";
+    assert_eq!(kubectl(&lab, restarts), "0");
+    let patience = r#"[{"op":"add","path":"/spec/template/spec/containers/0/livenessProbe/initialDelaySeconds","value":20}]"#;
+    let mend = format!("patch deploy reports --type=json -p {patience}");
+    let said = kubectl(&lab, &mend);
+    assert!(said.contains("patched"), "{said}");
+    shows(&lab, "get deploy reports", &["1/1"]);
+}
+
+#[test]
+fn flapping_node_takes_its_pods_with_it_and_comes_back() {
+    let Some(lab) = staged_with("flapping-node", &["--nodes", "3"]) else {
+        return;
+    };
+    shows(&lab, "get deploy kiosk", &["6/6"]);
+    shows(&lab, "get pods -o wide", &["lab-node-2"]);
+    let power = r"get node lab-node-2 -o jsonpath={.metadata.annotations.aks-tui\.dev/power}";
+    let pauses = || {
+        let running = support::marked(&lab.run);
+        running.iter().filter(|it| it.ends_with(" pause")).count()
+    };
+    let all = pauses();
+    shows(&lab, power, &["off"]);
+    eventually("its pods' programs are dead", || pauses() < all);
+    shows(&lab, power, &["on"]);
+    shows(&lab, "get deploy kiosk", &["6/6"]);
+    eventually("all programs run again", || pauses() == all);
+    let restarts = "get pods -o jsonpath={.items[*].status.containerStatuses[*].restartCount}";
+    shows(&lab, restarts, &["1"]);
+}
+
+#[test]
+fn flapping_node_is_refused_where_no_other_node_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let refused = Lab::start_on(&state, &["--empty", "--scenario", "flapping-node"]);
+    let why = refused.err().expect("it is refused");
+    assert!(why.contains("start the lab with --nodes 3"), "{why}");
+    assert!(!state.exists(), "nothing was begun");
 }
 
 #[test]

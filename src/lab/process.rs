@@ -16,7 +16,7 @@ use super::kubelet::{BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
 use super::lease;
 use super::network;
 use super::runtime::{Isolation, RUN_ENV};
-use super::scenario::Scenario;
+use super::scenario::{Scenario, ScenarioError};
 use super::state::{State, StateError};
 use super::workload::{self, ManifestError};
 
@@ -67,6 +67,9 @@ pub enum LabError {
     /// The workload.
     #[error("cannot start the lab's workload: {0}")]
     Workload(#[from] ManifestError),
+    /// The situation does not go with the rest of what was asked for.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
     /// The system gives no randomness, signals or path of this program, or the
     /// lab itself broke.
     #[error("the lab cannot run: {0}")]
@@ -79,6 +82,9 @@ pub enum LabError {
 /// # Errors
 /// See [`LabError`]; what was begun is undone.
 pub async fn run(options: Options, ready: impl FnOnce(&Value)) -> Result<(), LabError> {
+    if let Some(scenario) = options.scenario {
+        scenario.check(options.nodes)?;
+    }
     let stopped = stop_signal()?;
     raise_file_limit();
     let state = State::take(options.state.clone(), options.kubeconfig.clone())?;

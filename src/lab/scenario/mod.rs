@@ -5,14 +5,34 @@
 //! who goes on doing something (a node that flaps, a rollout that comes after
 //! another): that is a task, which ends with the lab.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::kinds::Resource;
+use super::kubelet::POWER_ANNOTATION;
 use super::store::{Key, Store, StoreError};
 use super::workload::{self, ManifestError};
 
 mod crowd;
+
+/// How long a node that flaps has power, and has none.
+const FLAP: Duration = Duration::from_secs(20);
+
+/// Why a lab cannot be put into a situation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// It takes more nodes than the lab has.
+    #[error(
+        "the scenario {name} needs a node that the others can stand in for: \
+         start the lab with --nodes 3"
+    )]
+    OneNode {
+        /// Name of the scenario.
+        name: &'static str,
+    },
+}
 
 /// A situation that a lab can be started in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +45,26 @@ pub enum Scenario {
     Noisy,
     /// A rollout to an image that cannot be had.
     StuckRollout,
+    /// Pods that nothing fits.
+    Pending,
+    /// Programs that take their time before they answer.
+    SlowStart,
+    /// A node that loses its power again and again.
+    FlappingNode,
     /// Ten thousand pods on five hundred nodes, always changing.
     TenThousandPods,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::CrashLoop,
         Self::ImagePull,
         Self::Noisy,
         Self::StuckRollout,
+        Self::Pending,
+        Self::SlowStart,
+        Self::FlappingNode,
         Self::TenThousandPods,
     ];
 
@@ -46,6 +75,9 @@ impl Scenario {
             Self::ImagePull => "imagepull",
             Self::Noisy => "noisy",
             Self::StuckRollout => "stuck-rollout",
+            Self::Pending => "pending",
+            Self::SlowStart => "slow-start",
+            Self::FlappingNode => "flapping-node",
             Self::TenThousandPods => "10k-pods",
         }
     }
@@ -57,6 +89,11 @@ impl Scenario {
             Self::ImagePull => "an image that no registry has",
             Self::Noisy => "three pods that flood the log, and one worth reading",
             Self::StuckRollout => "a rollout that waits for an image for ever",
+            Self::Pending => "pods that wait for a node and for a volume that nobody has",
+            Self::SlowStart => "a slow program that a probe waits for, and one that a probe kills",
+            Self::FlappingNode => {
+                "the last of several nodes without power every other 20 seconds (--nodes 3)"
+            }
             Self::TenThousandPods => {
                 "10,000 simulated pods on 500 simulated nodes, 500 changes a second"
             }
@@ -71,7 +108,23 @@ impl Scenario {
             Self::StuckRollout => {
                 Some(include_str!("../../../assets/scenarios/stuck-rollout.yaml"))
             }
+            Self::Pending => Some(include_str!("../../../assets/scenarios/pending.yaml")),
+            Self::SlowStart => Some(include_str!("../../../assets/scenarios/slow-start.yaml")),
+            Self::FlappingNode => {
+                Some(include_str!("../../../assets/scenarios/flapping-node.yaml"))
+            }
             Self::TenThousandPods => None,
+        }
+    }
+
+    /// Whether a lab of so many nodes can be put into the situation.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub const fn check(self, nodes: usize) -> Result<(), ScenarioError> {
+        match self {
+            Self::FlappingNode if nodes < 2 => Err(ScenarioError::OneNode { name: self.name() }),
+            _ => Ok(()),
         }
     }
 
@@ -92,11 +145,47 @@ impl Scenario {
             match self {
                 Self::StuckRollout => roll_out(&store).await,
                 Self::TenThousandPods => crowd::keep(&store).await,
-                Self::CrashLoop | Self::ImagePull | Self::Noisy => {}
+                Self::FlappingNode => flap(&store).await,
+                Self::CrashLoop
+                | Self::ImagePull
+                | Self::Noisy
+                | Self::Pending
+                | Self::SlowStart => {}
             }
         };
         stop.run_until_cancelled(keeping).await;
     }
+}
+
+/// Turns the switch of the last node, again and again. A lab that starts again
+/// goes on from how the node is.
+async fn flap(store: &Store) {
+    loop {
+        tokio::time::sleep(FLAP).await;
+        let nodes = store.list(Resource::Nodes, None).items;
+        let Some(name) = last_with_a_switch(nodes.iter().map(AsRef::as_ref)) else {
+            continue;
+        };
+        let turned = store.update_with(&Key::new(Resource::Nodes, "", name), |node| {
+            let power = &mut node["metadata"]["annotations"][POWER_ANNOTATION];
+            *power = json!(if power == "off" { "on" } else { "off" });
+            Ok::<(), StoreError>(())
+        });
+        if let Err(error) = turned {
+            tracing::warn!("the node of the scenario keeps its power: {error}");
+        }
+    }
+}
+
+/// The last of the lab's own nodes, by the number at the end of their names.
+fn last_with_a_switch<'a>(nodes: impl Iterator<Item = &'a Value>) -> Option<&'a str> {
+    nodes
+        .filter(|node| node["metadata"]["annotations"][POWER_ANNOTATION].is_string())
+        .filter_map(|node| node["metadata"]["name"].as_str())
+        .max_by_key(|name| {
+            let number = name.rsplit('-').next();
+            number.and_then(|it| it.parse::<usize>().ok())
+        })
 }
 
 /// Waits until the deployment is well, and then rolls out what never will be.
@@ -137,6 +226,24 @@ fn note_cause(front: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_flaps_only_where_another_stays() {
+        for scenario in Scenario::ALL {
+            let flaps = scenario == Scenario::FlappingNode;
+            assert_eq!(scenario.check(1).is_err(), flaps, "{}", scenario.name());
+            assert_eq!(scenario.check(2), Ok(()));
+        }
+        let node = |name: &str, power: Value| json!({"metadata": {"name": name, "annotations": {POWER_ANNOTATION: power}}});
+        let nodes = [
+            node("lab-node-2", json!("on")),
+            node("lab-node-10", json!("off")),
+            node("simulated-99", Value::Null),
+            node("lab-node-9", json!("on")),
+        ];
+        assert_eq!(last_with_a_switch(nodes.iter()), Some("lab-node-10"));
+        assert_eq!(last_with_a_switch(nodes[2..3].iter()), None);
+    }
 
     #[test]
     fn every_scenario_is_accepted_as_a_client_would_be() {
