@@ -17,8 +17,10 @@ use crate::lab::store::{Key, Store, StoreError, micro_timestamp, new_uid, timest
 /// real kubelet does.
 const LEAST_MEMORY: u64 = 100 * 1024 * 1024;
 
-/// Below this free share of the disk, in percent, likewise.
-const LEAST_DISK: u64 = 10;
+/// Below this much free disk, likewise. The real kubelet's tenth of the disk is
+/// for machines of its own: many a person's machine is always below it, and
+/// works.
+const LEAST_DISK: u64 = 1024 * 1024 * 1024;
 
 /// Pods that a node takes; the real default.
 const PODS: u32 = 110;
@@ -269,7 +271,7 @@ impl Machine {
     fn conditions(&self, node: &Value) -> Value {
         let short_of_memory = memory("MemAvailable:").is_some_and(|free| free < LEAST_MEMORY);
         let short_of_disk = rustix::fs::statvfs(&self.state)
-            .is_ok_and(|disk| disk.f_bavail * 100 < disk.f_blocks * LEAST_DISK);
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_DISK);
         let pressure = |kind: &str, pressed: bool, has: &str, lacks: &str, what: &str| {
             let reason = if pressed { lacks } else { has };
             let word = if pressed {
