@@ -12,11 +12,11 @@
 //!
 //! # What is there
 //! - [`store`]: every object, one version counter, watches, compaction;
-//! - [`api`]: the kinds of [`kinds`], pods with log, exec,
-//!   attach, port-forward and eviction, what has replicas with scale; custom
-//!   resources by definition; deletion of whole collections; list in pages, watch with bookmarks, streaming lists and *410*;
-//!   label and field selectors; JSON, merge and strategic merge patches;
-//!   server-side apply; dry runs; field validation; tables; discovery; bounds on
+//! - [`api`]: the kinds of [`kinds`], pods with log, exec, attach, port-forward
+//!   and eviction, what has replicas with scale; custom resources by definition;
+//!   deletion of whole collections; list in pages, watch with bookmarks,
+//!   streaming lists and *410*; label and field selectors; JSON, merge and
+//!   strategic merge patches; server-side apply; dry runs; field validation; tables; discovery; bounds on
 //!   what one user may ask at once (*429*);
 //! - [`managed`]: who manages which field, conflicts, taking over and letting go;
 //! - [`schema`]: Kubernetes' own schemas, for merging and for `kubectl explain`;
@@ -25,7 +25,8 @@
 //! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
 //!   sets, stateful sets, jobs, endpoint slices, disruption budgets, volumes
 //!   (bound by hand, or made by the storage classes that AKS has), the
-//!   scheduler, garbage collection (background, foreground, orphan), what every
+//!   scheduler (resources, ports, labels, taints, affinities, even spreading), the
+//!   life of nodes (silence, taints, eviction), garbage collection (background, foreground, orphan), what every
 //!   namespace has, the end of namespaces;
 //! - [`shares`]: where volumes are that outlive pods;
 //! - images that are programs: perftest, a shell, a web server, a crasher, a
@@ -60,12 +61,15 @@
 //! - probes over gRPC or HTTPS or of another host, readiness gates, tokens of
 //!   service accounts, volumes of other kinds than those above, bounds on
 //!   `emptyDir`: refused when a pod is created (*422*), never ignored;
-//! - the proxy of nodes (*404*), links in proxied pages (left as they are), OpenAPI v2 (*404*), HTTP/2, protobuf but for the few
-//!   bodies that kubectl sends in nothing else (*415*);
+//! - the proxy of nodes (*404*), links in proxied pages (left as they are),
+//!   OpenAPI v2 (*404*), HTTP/2, protobuf but for the few bodies that kubectl
+//!   sends in nothing else (*415*);
 //! - managers of what the lab's own controllers and kubelet write: managed
 //!   fields tell of clients only;
 //! - priorities and resource limits are stored and have no effect: all pods are
-//!   equal to the scheduler, and none gives way to another;
+//!   equal to the scheduler, and none gives way to another; so are what security
+//!   contexts, `hostNetwork` and `hostAliases` ask for: every container runs as
+//!   the lab's user without a capability;
 //! - IPv6, and a way from a pod to this machine or the world, where pods have
 //!   networks of their own; addresses and names of services, where they have
 //!   not; UDP from this machine to a service;
