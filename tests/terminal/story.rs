@@ -13,9 +13,10 @@ use crate::{
 fn the_client_is_killed_and_comes_back_with_nothing_lost() {
     let sandbox = Sandbox::new();
     let mut terminal = sandbox.demo();
-    // The API server's, and the workload's.
+    // The API server's; the workload's too, where its pods have no networks of
+    // their own.
     let sockets = sandbox.listening();
-    assert!(sockets.len() >= 2, "{sockets:?}");
+    assert!(!sockets.is_empty());
     let screen = kill(&mut terminal, None, 'p', 1);
     let header = screen.row_text(0);
     assert!(header.contains("1 survived"), "{header}");
