@@ -122,30 +122,27 @@ fn told<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
     } else {
         String::new()
     };
-    let spread = |told: &mut Vec<Part<'a>>, group, weight: u8, name: &str, spread: Spread| {
-        for (step, (label, value)) in [
-            ("p50", spread.p50),
-            ("p95", spread.p95),
-            ("worst", spread.max),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let name = if step == 0 { name } else { "" };
-            let text = format!("{name}{label} {at_most}{}", format::duration(value));
-            told.push(part(group, weight - step as u8, text, theme.muted));
-        }
+    // One part, so that no figure ever stands there without its name.
+    let spread = |group, weight: u8, name: &str, spread: Spread| {
+        let figure = |label: &str, value| format!("{label} {at_most}{}", format::duration(value));
+        let one = format!("{name}{}", figure("p50", spread.p50));
+        let two = format!("{one}  {}", figure("p95", spread.p95));
+        let all = format!("{two}  {}", figure("worst", spread.max));
+        let form = |text| vec![Span::styled(text, theme.muted)];
+        Part::new(group, weight - 2, form(all))
+            .or(weight - 1, form(two))
+            .or(weight, form(one))
     };
     if let Some(rto) = summary.rto {
-        spread(&mut told, 2, 70, "RTO ", rto);
+        told.push(spread(2, 70, "RTO ", rto));
     }
     if let Some(rto) = summary.rto_from_heal {
-        spread(&mut told, 4, 60, "from heal ", rto);
+        told.push(spread(4, 60, "from heal ", rto));
     }
     if let Some(rto) = summary.rto_without_backoff
         && summary.rto != Some(rto)
     {
-        spread(&mut told, 3, 50, "without back-off ", rto);
+        told.push(spread(3, 50, "without back-off ", rto));
     }
     told
 }
