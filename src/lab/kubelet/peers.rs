@@ -75,11 +75,25 @@ impl Shared {
             names.retain(|name| !is_service(name));
             Some((names, address.to_string()))
         };
-        deployments
+        let mut all: Vec<(Vec<String>, String)> = deployments
             .iter()
             .filter_map(|it| instance(it))
             .filter(|(names, _)| !names.is_empty())
-            .collect()
+            .collect();
+        // A pod that has outlived its deployment is found by its name as before.
+        for pod in self.store.list(Resource::Pods, Some(namespace)).items {
+            let name = pod["metadata"]["labels"][INSTANCE_LABEL].as_str();
+            let address = pod["status"]["podIP"].as_str();
+            let (Some(name), Some(address)) = (name, address) else {
+                continue;
+            };
+            let name = name.to_owned();
+            let known = all.iter().any(|(names, _)| names.contains(&name));
+            if !known && !is_service(&name) {
+                all.push((vec![name], address.to_owned()));
+            }
+        }
+        all
     }
 
     /// The variables that tell a pod the addresses of instances, and of the
