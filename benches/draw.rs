@@ -8,7 +8,7 @@
 
 #[path = "../tests/support/screen.rs"]
 mod screen;
-#[path = "../tests/support/story.rs"]
+#[path = "../tests/support/story/mod.rs"]
 mod story;
 
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 
 #[path = "support/screen.rs"]
 mod screen;
-#[path = "support/story.rs"]
+#[path = "support/story/mod.rs"]
 mod story;
 
 use std::{fmt::Write as _, time::Duration};

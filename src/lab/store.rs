@@ -20,16 +20,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::watch as latest;
 
 use super::kinds::Resource;
 
 mod deletion;
 mod kinds;
+mod stamp;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use deletion::{CLEANUP, Deleted, Deletion, FOREGROUND, ORPHAN};
+pub use stamp::{micro_timestamp, new_uid, timestamp};
+pub use watch::{Change, Watch, WatchEvent};
 
 /// How many changes are remembered. A reader further behind must list again.
 pub const HISTORY: usize = 8192;
@@ -104,44 +108,6 @@ pub enum StoreError {
     },
 }
 
-/// What happened to an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It was created.
-    Added,
-    /// It was changed.
-    Modified,
-    /// It is gone.
-    Deleted,
-}
-
-impl Change {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "ADDED",
-            Self::Modified => "MODIFIED",
-            Self::Deleted => "DELETED",
-        }
-    }
-}
-
-/// One change of one object.
-#[derive(Debug, Clone)]
-pub struct WatchEvent {
-    /// What happened.
-    pub change: Change,
-    /// Which object.
-    pub key: Key,
-    /// The object after the change; for [`Change::Deleted`] as it was last,
-    /// with the version of its deletion.
-    pub object: Arc<Value>,
-    /// The object before the change; none when it was created.
-    pub previous: Option<Arc<Value>>,
-    /// Version of the change.
-    pub rv: u64,
-}
-
 /// All objects at one version.
 #[derive(Debug, Clone)]
 pub struct Listing {
@@ -185,7 +151,7 @@ struct Inner {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Mutex<Inner>>,
-    newest: Arc<watch::Sender<u64>>,
+    newest: Arc<latest::Sender<u64>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -214,7 +180,7 @@ impl Store {
                 compacted: rv,
                 capacity: capacity.max(1),
             })),
-            newest: Arc::new(watch::Sender::new(rv)),
+            newest: Arc::new(latest::Sender::new(rv)),
         }
     }
 
@@ -392,12 +358,7 @@ impl Store {
     /// forgotten, [`StoreError::TooLarge`] when it has not happened yet.
     pub fn watch(&self, resources: &[Resource], from: u64) -> Result<Watch, StoreError> {
         self.lock().check(from)?;
-        Ok(Watch {
-            store: self.clone(),
-            resources: Some(resources.to_vec()),
-            newest: self.newest.subscribe(),
-            cursor: from,
-        })
+        Ok(Watch::new(self, Some(resources), from))
     }
 
     /// Everything of some kinds now, and a watch that continues from there.
@@ -407,25 +368,14 @@ impl Store {
             .iter()
             .flat_map(|resource| select(&inner.objects, *resource, None))
             .collect();
-        let watch = Watch {
-            store: self.clone(),
-            resources: Some(resources.to_vec()),
-            newest: self.newest.subscribe(),
-            cursor: inner.rv,
-        };
-        (items, watch)
+        (items, Watch::new(self, Some(resources), inner.rv))
     }
 
     /// Everything of every kind, also of kinds that are yet to be defined, and
     /// a watch that continues from there.
     pub fn list_and_watch_all(&self) -> (Vec<Arc<Value>>, Watch) {
         let inner = self.lock();
-        let watch = Watch {
-            store: self.clone(),
-            resources: None,
-            newest: self.newest.subscribe(),
-            cursor: inner.rv,
-        };
+        let watch = Watch::new(self, None, inner.rv);
         (inner.objects.values().cloned().collect(), watch)
     }
 
@@ -538,73 +488,6 @@ impl Inner {
     }
 }
 
-/// A cursor into the changes of some kinds.
-pub struct Watch {
-    store: Store,
-    /// None means all kinds.
-    resources: Option<Vec<Resource>>,
-    newest: watch::Receiver<u64>,
-    cursor: u64,
-}
-
-impl std::fmt::Debug for Watch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch")
-            .field("resources", &self.resources)
-            .field("cursor", &self.cursor)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Watch {
-    /// The next change, waiting for one if need be. Cancel safe: a dropped
-    /// call loses nothing.
-    ///
-    /// # Errors
-    /// [`StoreError::Expired`] when the reader fell behind what is remembered;
-    /// list again then.
-    pub async fn next(&mut self) -> Result<Arc<WatchEvent>, StoreError> {
-        loop {
-            self.newest.borrow_and_update();
-            if let Some(event) = self.try_next()? {
-                return Ok(event);
-            }
-            // The sender lives in the store, which this watch keeps alive.
-            let _ = self.newest.changed().await;
-        }
-    }
-
-    /// The next change if there is one already.
-    ///
-    /// # Errors
-    /// As [`Watch::next`].
-    pub fn try_next(&mut self) -> Result<Option<Arc<WatchEvent>>, StoreError> {
-        let inner = self.store.lock();
-        inner.check(self.cursor)?;
-        // Versions are consecutive, so the place in the history is arithmetic.
-        let skip = (self.cursor - inner.compacted) as usize;
-        let wanted = |event: &&Arc<WatchEvent>| {
-            let resources = self.resources.as_ref();
-            resources.is_none_or(|it| it.contains(&event.key.resource))
-        };
-        match inner.history.range(skip..).find(wanted) {
-            Some(event) => {
-                self.cursor = event.rv;
-                Ok(Some(Arc::clone(event)))
-            }
-            None => {
-                self.cursor = inner.rv;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Every change up to this version has been handed out.
-    pub fn position(&self) -> u64 {
-        self.cursor
-    }
-}
-
 fn select(
     objects: &BTreeMap<Key, Arc<Value>>,
     resource: Resource,
@@ -625,31 +508,5 @@ fn uid_mismatch(key: &Key, given: &str, current: &Value) -> StoreError {
     StoreError::Precondition(
         key.clone(),
         format!("UID in precondition: {given}, UID in object meta: {stored}"),
-    )
-}
-
-/// A time as Kubernetes writes it in objects: UTC, whole seconds.
-pub fn timestamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// A time with microseconds, as leases and event series carry it.
-pub fn micro_timestamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-}
-
-/// A random version 4 UUID.
-pub fn new_uid() -> String {
-    let bits = fastrand::u128(..);
-    let bits = (bits & !(0xf << 76)) | (0x4 << 76);
-    let bits = (bits & !(0x3 << 62)) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
     )
 }
