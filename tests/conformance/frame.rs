@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use futures::FutureExt;
 use http::{Method, Request, StatusCode};
@@ -16,7 +15,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use crate::support::{Lab, PATIENCE, required};
+use crate::support::{Lab, required};
+
+pub use crate::support::{eventually_so as eventually, within};
 
 /// The cluster under test.
 struct Cluster {
@@ -261,23 +262,6 @@ impl Case {
             .map(str::to_owned)
             .collect()
     }
-}
-
-/// Waits for something, but not for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"))
-}
-
-/// Asks again and again until something holds.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let asking = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    within(what, asking).await;
 }
 
 /// The answer of a call that the server must refuse: code and message.

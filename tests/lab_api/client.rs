@@ -1,8 +1,6 @@
 //! Ways to talk to a lab.
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
-use std::time::Duration;
-
 use http::{Method, Request, StatusCode};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
@@ -10,7 +8,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use crate::support::{Lab, PATIENCE};
+use crate::support::Lab;
+
+pub use crate::support::{eventually_so as eventually, within};
 
 /// The configuration that a lab wrote.
 pub async fn config(lab: &Lab) -> Config {
@@ -97,21 +97,4 @@ pub fn is_running(pod: &Pod) -> bool {
 pub fn phase(pod: &Pod) -> &str {
     let phase = pod.status.as_ref().and_then(|it| it.phase.as_deref());
     phase.unwrap_or_default()
-}
-
-/// Waits for something, but not for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"))
-}
-
-/// Asks again and again until something holds.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let asking = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    within(what, asking).await;
 }

@@ -180,6 +180,23 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Waits for something, but not for ever.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// As [`eventually`], for what is asked asynchronously.
+pub async fn eventually_so<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let asking = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(what, asking).await;
+}
+
 /// Whether a test may not be skipped for want of `what`.
 pub fn required(what: &str) -> bool {
     let list = std::env::var("AKS_TUI_TEST_REQUIRE").unwrap_or_default();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Container as ContainerSpec;
 use rustix::process::Signal;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::handlers::{Action, Outcome};
@@ -21,11 +22,38 @@ use crate::lab::runtime::{Container, Exit, Mount, cri};
 /// same; the real kubelet's.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a pod that is deleted can be seen at least. kubectl waits for an end
+/// by name and looks a tenth of a second after it began to: a stateful set's next
+/// pod of the same name would be taken for the one that is gone, and waited for
+/// without end. A real node takes longer than this anyway.
+const SEEN_ENDING: Duration = Duration::from_millis(250);
+
 /// The most of a termination message that is kept, in bytes.
 const LONGEST_MESSAGE: u64 = 4096;
 
 /// The most that is taken from a log in its place: bytes and lines.
 const LOG_MESSAGE: (usize, usize) = (2048, 80);
+
+/// The time for which a deleted pod is still seen.
+pub(super) struct Farewell(JoinHandle<Instant>);
+
+impl Farewell {
+    /// It begins when `asked` completes, whatever else goes on by then.
+    pub fn after(asked: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(async move {
+            asked.await;
+            Instant::now()
+        }))
+    }
+
+    /// Waits until it is over.
+    pub async fn over(self) {
+        // Only the end of the lab ends the task before it has been asked.
+        if let Ok(asked) = self.0.await {
+            tokio::time::sleep_until(asked + SEEN_ENDING).await;
+        }
+    }
+}
 
 impl Worker {
     /// Runs the hook after a container's start; says whether it went well, or
@@ -208,6 +236,20 @@ fn end_of_log(log: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deleted_pod_is_seen_for_a_moment_and_not_a_moment_longer() {
+        let asked = Duration::from_secs(1);
+        for (gone, seen) in [(1000, 1250), (1100, 1250), (1250, 1250), (9000, 9000)] {
+            let start = Instant::now();
+            let farewell = Farewell::after(tokio::time::sleep(asked));
+            tokio::time::sleep(Duration::from_millis(gone)).await;
+            farewell.over().await;
+            // The clock of such a test is right to the millisecond.
+            let took = start.elapsed().as_millis();
+            assert!((seen..seen + 5).contains(&took), "gone at {gone}: {took}");
+        }
+    }
 
     #[test]
     fn the_end_of_a_log_is_short_and_bare() {

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::addresses::Place;
 use super::backoff::{Backoff, BackoffMode};
+use super::ending::Farewell;
 use super::machine::Machine;
 use super::meter::Running;
 use super::status::{self, Facts, State, Unit};
@@ -29,12 +30,6 @@ use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
 use crate::lab::recorder::{Note, Severity};
 use crate::lab::runtime::{Container, Sandbox, logs};
 use crate::lab::store::{Key, StoreError};
-
-/// How long a pod that is deleted can be seen at least. kubectl waits for an end
-/// by name and looks a tenth of a second after it began to: a stateful set's next
-/// pod of the same name would be taken for the one that is gone, and waited for
-/// without end. A real node takes longer than this anyway.
-const SEEN_ENDING: Duration = Duration::from_millis(250);
 
 /// What is to become of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,10 +154,7 @@ impl Worker {
     /// Runs the pod until nothing of it is left.
     pub async fn run(self: &Arc<Self>) {
         let worker = Arc::clone(self);
-        let asked = tokio::spawn(async move {
-            worker.ending().await;
-            tokio::time::Instant::now()
-        });
+        let farewell = Farewell::after(async move { worker.ending().await });
         let mut door = None;
         if !self.is_over() {
             self.publish();
@@ -201,9 +193,7 @@ impl Worker {
         }
         if let Desired::End { .. } = desired {
             self.publish();
-            if let Ok(asked) = asked.await {
-                tokio::time::sleep_until(asked + SEEN_ENDING).await;
-            }
+            farewell.over().await;
             let ended = Some(self.subject.uid.as_str());
             self.shared.store.ended(&self.key, ended);
         }
