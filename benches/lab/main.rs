@@ -23,6 +23,9 @@ mod machine;
 #[cfg(target_os = "linux")]
 mod pods;
 #[cfg(target_os = "linux")]
+#[path = "../support/report.rs"]
+mod report;
+#[cfg(target_os = "linux")]
 #[path = "../support/table.rs"]
 mod table;
 
@@ -45,10 +48,9 @@ mod rooms {
     use color_eyre::eyre::Result;
     use kube::config::{KubeConfigOptions, Kubeconfig};
     use kube::{Client, Config};
-    use serde_json::json;
 
-    use super::machine::Machine;
-    use super::table::{Row, print};
+    use super::report::report;
+    use super::table::Row;
     use super::{api, pods};
 
     /// What can be measured by itself.
@@ -104,25 +106,16 @@ mod rooms {
 
     pub fn main() -> ExitCode {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        match measure(&Args::parse()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(report) => {
-                eprintln!("error: {report:#}");
-                ExitCode::FAILURE
-            }
-        }
+        let args = Args::parse();
+        report("lab", &args.program, args.json, || measure(&args))
     }
 
-    /// Returns whether every target was met.
-    fn measure(args: &Args) -> Result<bool> {
-        let machine = Machine::read("lab", &args.program);
-        println!("{machine}");
+    fn measure(args: &Args) -> Result<Vec<Row>> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
         let wanted = |room| args.only.is_empty() || args.only.contains(&room);
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Vec::new();
         if wanted(Room::Api) {
             eprintln!("measuring the API …");
             rows.extend(runtime.block_on(api::measure(args))?);
@@ -131,10 +124,6 @@ mod rooms {
             eprintln!("measuring pods …");
             rows.extend(runtime.block_on(pods::measure(args))?);
         }
-        print(&rows);
-        if args.json {
-            println!("{}", json!({"machine": machine, "rows": rows}));
-        }
-        Ok(rows.iter().all(Row::is_met))
+        Ok(rows)
     }
 }

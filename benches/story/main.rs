@@ -27,6 +27,9 @@ mod machine;
 #[cfg(target_os = "linux")]
 mod recovery;
 #[cfg(target_os = "linux")]
+#[path = "../support/report.rs"]
+mod report;
+#[cfg(target_os = "linux")]
 mod start;
 #[cfg(target_os = "linux")]
 #[path = "../support/table.rs"]
@@ -52,15 +55,8 @@ mod rooms {
 
     use clap::{Parser, ValueEnum};
     use color_eyre::eyre::Result;
-    use serde_json::json;
 
-    use super::{
-        flood, keys,
-        machine::Machine,
-        recovery, start,
-        table::{Row, print},
-        upkeep,
-    };
+    use super::{flood, keys, recovery, report::report, start, table::Row, upkeep};
 
     /// What can be measured by itself.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -136,22 +132,13 @@ mod rooms {
         if let Some(code) = flood::play_part() {
             return code;
         }
-        match measure(&Args::parse()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(report) => {
-                eprintln!("error: {report:#}");
-                ExitCode::FAILURE
-            }
-        }
+        let args = Args::parse();
+        report("story", &args.program, args.json, || measure(&args))
     }
 
-    /// Returns whether every target was met.
-    fn measure(args: &Args) -> Result<bool> {
-        let machine = Machine::read("story", &args.program);
-        println!("{machine}");
+    fn measure(args: &Args) -> Result<Vec<Row>> {
         let wanted = |room| args.only.is_empty() || args.only.contains(&room);
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Vec::new();
         for (room, measure) in [
             (Room::Start, start::measure as fn(&Args) -> Result<Vec<Row>>),
             (Room::Recovery, recovery::measure),
@@ -163,10 +150,6 @@ mod rooms {
                 rows.extend(measure(args)?);
             }
         }
-        print(&rows);
-        if args.json {
-            println!("{}", json!({"machine": machine, "rows": rows}));
-        }
-        Ok(rows.iter().all(Row::is_met))
+        Ok(rows)
     }
 }

@@ -16,7 +16,7 @@
 //! await. Objects are shared (`Arc`), never copied to be read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -454,6 +454,7 @@ impl Store {
             object: Arc::clone(&object),
             previous,
             rv: inner.rv,
+            json: OnceLock::new(),
         }));
         while inner.history.len() > inner.capacity {
             if let Some(forgotten) = inner.history.pop_front() {

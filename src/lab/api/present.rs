@@ -1,9 +1,13 @@
 //! Objects in the format that the client asked for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
 use super::request::{self, Format, Query};
@@ -52,21 +56,26 @@ impl Presenter {
     }
 
     /// One object.
-    pub fn object(&self, object: &Value) -> Value {
+    pub fn object<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         self.in_stream(object, true)
     }
 
+    /// Whether objects are sent just as they are stored.
+    pub fn is_plain(&self) -> bool {
+        self.format == Format::Object
+    }
+
     /// One object in a watch; only the first one's table describes its columns.
-    pub fn in_stream(&self, object: &Value, first: bool) -> Value {
+    pub fn in_stream<'a>(&self, object: &'a Value, first: bool) -> Cow<'a, Value> {
         match self.format {
-            Format::Object => object.clone(),
-            Format::Metadata => table::metadata_only(object),
+            Format::Object => Cow::Borrowed(object),
+            Format::Metadata => Cow::Owned(table::metadata_only(object)),
             Format::Table => {
                 let now = Timestamp::now();
                 let mut table = table::table(&self.printer, [object], self.include, first, now);
                 table["metadata"]["resourceVersion"] =
                     object["metadata"]["resourceVersion"].clone();
-                table
+                Cow::Owned(table)
             }
         }
     }
@@ -94,41 +103,69 @@ impl Presenter {
         }
     }
 
-    /// A list.
-    pub fn list(&self, items: &[Arc<Value>], meta: &ListMeta) -> Value {
+    /// A list, written out: a large one is never there twice.
+    ///
+    /// # Errors
+    /// *500* when it cannot be written, which would be a mistake of ours.
+    pub fn list(&self, items: &[Arc<Value>], meta: &ListMeta) -> Result<Bytes, ApiError> {
         let objects = items.iter().map(AsRef::as_ref);
-        let mut list = match self.format {
-            Format::Object => json!({
-                "kind": self.resource.list_kind(),
-                "apiVersion": self.resource.api_version(),
-                "items": objects.map(without_type).collect::<Vec<_>>(),
+        let metadata = meta.to_json();
+        let written = match self.format {
+            Format::Object => serde_json::to_vec(&List {
+                kind: &self.resource.list_kind(),
+                api_version: &self.resource.api_version(),
+                metadata,
+                items: objects.map(Untyped).collect(),
             }),
-            Format::Metadata => json!({
-                "kind": "PartialObjectMetadataList",
-                "apiVersion": "meta.k8s.io/v1",
-                "items": objects.map(table::metadata_only).collect::<Vec<_>>(),
+            Format::Metadata => serde_json::to_vec(&List {
+                kind: "PartialObjectMetadataList",
+                api_version: "meta.k8s.io/v1",
+                metadata,
+                items: objects.map(table::metadata_only).collect(),
             }),
             Format::Table => {
-                table::table(&self.printer, objects, self.include, true, Timestamp::now())
+                let now = Timestamp::now();
+                let mut table = table::table(&self.printer, objects, self.include, true, now);
+                table["metadata"] = metadata;
+                serde_json::to_vec(&table)
             }
         };
-        list["metadata"] = json!({"resourceVersion": meta.rv.to_string()});
-        if let Some(next) = &meta.next {
-            list["metadata"]["continue"] = json!(next);
-        }
-        if let Some(remaining) = meta.remaining {
-            list["metadata"]["remainingItemCount"] = json!(remaining);
-        }
-        list
+        written.map(Bytes::from).map_err(ApiError::internal)
     }
 }
 
-/// Inside a list the real server leaves out what the list's kind says already.
-fn without_type(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove("kind");
-        fields.remove("apiVersion");
+impl ListMeta {
+    fn to_json(&self) -> Value {
+        let mut metadata = json!({"resourceVersion": self.rv.to_string()});
+        if let Some(next) = &self.next {
+            metadata["continue"] = json!(next);
+        }
+        if let Some(remaining) = self.remaining {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+        metadata
     }
-    object
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a, T> {
+    kind: &'a str,
+    api_version: &'a str,
+    metadata: Value,
+    items: Vec<T>,
+}
+
+/// Inside a list the real server leaves out what the list's kind says already.
+struct Untyped<'a>(&'a Value);
+
+impl Serialize for Untyped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.0.as_object().into_iter().flatten();
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in fields.filter(|(name, _)| *name != "kind" && *name != "apiVersion") {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
 }

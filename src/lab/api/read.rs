@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::present::{ListMeta, Presenter};
@@ -32,7 +33,7 @@ pub fn list(
     filter: &Filter,
     query: &Query,
     presenter: &Presenter,
-) -> Result<Value, ApiError> {
+) -> Result<Bytes, ApiError> {
     let (listing, after) = snapshot(store, resource, filter, query)?;
     let after = after.as_ref();
     let mut items: Vec<Arc<Value>> = listing
@@ -55,7 +56,7 @@ pub fn list(
         items.truncate(limit);
         meta.next = items.last().map(|last| encode(listing.rv, &position(last)));
     }
-    Ok(presenter.list(&items, &meta))
+    presenter.list(&items, &meta)
 }
 
 /// Namespace and name: the order of a list.

@@ -20,7 +20,12 @@ pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A JSON document.
 pub fn json(code: StatusCode, value: &Value) -> Response<Body> {
-    typed(code, "application/json", value.to_string())
+    written(code, Bytes::from(value.to_string()))
+}
+
+/// A JSON document that is written out already.
+pub fn written(code: StatusCode, json: Bytes) -> Response<Body> {
+    typed(code, "application/json", json)
 }
 
 /// A refusal.

@@ -211,7 +211,7 @@ impl Api {
                     return Ok(respond::stream("application/json", lines));
                 }
                 let list = read::list(&self.store, resource, &filter, &call.query, &presenter)?;
-                Ok(respond::json(StatusCode::OK, &list))
+                Ok(respond::written(StatusCode::OK, list))
             }
             Method::POST if discovery::verbs(resource).contains(&"create") => {
                 let object = call.object(body)?;
@@ -233,10 +233,8 @@ impl Api {
                     rv: store.rv(),
                     ..ListMeta::default()
                 };
-                Ok(respond::json(
-                    StatusCode::OK,
-                    &presenter.list(&deleted, &meta),
-                ))
+                let list = presenter.list(&deleted, &meta)?;
+                Ok(respond::written(StatusCode::OK, list))
             }
             _ => Err(ApiError::method_not_allowed()),
         }

@@ -3,7 +3,9 @@
 //! The body is pulled: the next change is read from the store when the socket
 //! has taken the one before, so that a slow client slows only itself.
 
+use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +30,7 @@ const DEFAULT_TIME: Duration = Duration::from_secs(1800);
 /// What a watch was asked to do.
 struct Plan {
     /// Objects as they are, before what changes.
-    initial: Vec<Value>,
+    initial: Vec<Arc<Value>>,
     /// Announce the end of the initial objects.
     mark_initial_end: bool,
     /// Where to go on; an error is told to the client inside the stream.
@@ -112,9 +114,9 @@ fn plan(
         });
     }
     let (items, watch) = store.list_and_watch(&[resource]);
-    let initial = items.iter().filter(|item| filter.matches(item));
+    let initial = items.into_iter().filter(|item| filter.matches(item));
     Ok(Plan {
-        initial: initial.map(|item| Value::clone(item)).collect(),
+        initial: initial.collect(),
         mark_initial_end: asked == Some(true),
         watch: Ok(watch),
     })
@@ -122,7 +124,7 @@ fn plan(
 
 struct Streaming {
     /// In reverse, so that the next one is taken from the end.
-    initial: Vec<Value>,
+    initial: Vec<Arc<Value>>,
     announce: bool,
     /// None when the stream has ended.
     watch: Option<Result<Watch, StoreError>>,
@@ -138,7 +140,7 @@ struct Streaming {
 
 /// What ended the wait for a change.
 enum Woken {
-    Change(Result<std::sync::Arc<WatchEvent>, StoreError>),
+    Change(Result<Arc<WatchEvent>, StoreError>),
     Bookmark,
     End,
 }
@@ -179,9 +181,9 @@ impl Streaming {
             let position = watch.position();
             match woken {
                 Woken::Change(Ok(event)) => {
-                    if let Some((word, object)) = seen_through(&self.filter, &event) {
+                    if let Some(line) = self.change(&event) {
                         self.marked = event.rv;
-                        return Some(self.event(word, &object));
+                        return Some(line);
                     }
                     if Instant::now() >= self.end {
                         return self.finish(position);
@@ -215,6 +217,16 @@ impl Streaming {
         ))
     }
 
+    /// A change, if the client sees it.
+    fn change(&mut self, event: &WatchEvent) -> Option<Bytes> {
+        let change = seen_through(&self.filter, event)?;
+        let object = as_seen(change, event);
+        if self.presenter.is_plain() && matches!(object, Cow::Borrowed(_)) {
+            return Some(line(change.as_str(), event.json()));
+        }
+        Some(self.event(change.as_str(), &object))
+    }
+
     fn event(&mut self, word: &str, object: &Value) -> Bytes {
         let first = std::mem::take(&mut self.first);
         encode(word, &self.presenter.in_stream(object, first))
@@ -223,29 +235,43 @@ impl Streaming {
 
 /// A change as a client with a filter sees it: an object that begins to match
 /// is added, one that ceases to match is deleted.
-fn seen_through(filter: &Filter, event: &WatchEvent) -> Option<(&'static str, Value)> {
+fn seen_through(filter: &Filter, event: &WatchEvent) -> Option<Change> {
     let before = event.previous.as_ref().is_some_and(|it| filter.matches(it));
     let after = event.change != Change::Deleted && filter.matches(&event.object);
-    let change = match (before, after) {
-        (false, true) => Change::Added,
-        (true, true) => Change::Modified,
-        (true, false) => Change::Deleted,
-        (false, false) => return None,
-    };
-    let object = match (&event.previous, change) {
-        // Sent as it was when it last matched, at the version of this change.
-        (Some(previous), Change::Deleted) => {
+    match (before, after) {
+        (false, true) => Some(Change::Added),
+        (true, true) => Some(Change::Modified),
+        (true, false) => Some(Change::Deleted),
+        (false, false) => None,
+    }
+}
+
+/// The object of a change. One that is deleted, or left the filter, is sent as
+/// it was when it last matched, at the version of this change.
+fn as_seen(change: Change, event: &WatchEvent) -> Cow<'_, Value> {
+    match &event.previous {
+        Some(previous) if change == Change::Deleted => {
             let mut object = Value::clone(previous);
             object["metadata"]["resourceVersion"] = json!(event.rv.to_string());
-            object
+            Cow::Owned(object)
         }
-        _ => Value::clone(&event.object),
-    };
-    Some((change.as_str(), object))
+        _ => Cow::Borrowed(&event.object),
+    }
 }
 
 fn encode(word: &str, object: &Value) -> Bytes {
-    let mut line = json!({"type": word, "object": object}).to_string();
-    line.push('\n');
-    Bytes::from(line)
+    line(word, object.to_string().as_bytes())
+}
+
+/// One event on the wire. The words need no escaping.
+fn line(word: &str, object: &[u8]) -> Bytes {
+    let (before, between, after) = (r#"{"type":""#, r#"","object":"#, "}\n");
+    let parts = [
+        before.as_bytes(),
+        word.as_bytes(),
+        between.as_bytes(),
+        object,
+        after.as_bytes(),
+    ];
+    Bytes::from(parts.concat())
 }

@@ -1,7 +1,8 @@
 //! What changed, and cursors into it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -44,6 +45,16 @@ pub struct WatchEvent {
     pub previous: Option<Arc<Value>>,
     /// Version of the change.
     pub rv: u64,
+    pub(super) json: OnceLock<Bytes>,
+}
+
+impl WatchEvent {
+    /// [`WatchEvent::object`] as it stands on the wire: written once, however
+    /// many watch.
+    pub fn json(&self) -> &Bytes {
+        self.json
+            .get_or_init(|| Bytes::from(self.object.to_string()))
+    }
 }
 
 /// A cursor into the changes of some kinds.
