@@ -6,89 +6,23 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::custom::Definition;
 use super::patch::Patch;
-use super::request::Query;
 use super::status::ApiError;
 use super::{allocate, manage, typed, validate};
 use crate::lab::kinds::Resource;
 use crate::lab::store::{Key, Store, StoreError, View, new_uid};
 use crate::lab::{admission, defaults};
 
+mod options;
+
+use options::FieldValidation;
+pub use options::Options;
+
 /// How many names are tried for an object that leaves its name to the server.
 const GENERATED_NAMES: u32 = 8;
-
-/// What is done with fields that the type does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FieldValidation {
-    Ignore,
-    Warn,
-    Strict,
-}
-
-/// How a write was asked for.
-#[derive(Debug)]
-pub struct Options {
-    fields: FieldValidation,
-    /// Only try it out.
-    pub dry_run: bool,
-    /// Under whose name the fields are recorded.
-    manager: String,
-}
-
-impl Options {
-    /// Reads `fieldValidation`, `dryRun` and `fieldManager`.
-    ///
-    /// # Errors
-    /// *400* for values that there are not.
-    pub fn parse(query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let fields = match query.get("fieldValidation") {
-            Some("Ignore") => FieldValidation::Ignore,
-            None | Some("Warn") => FieldValidation::Warn,
-            Some("Strict") => FieldValidation::Strict,
-            Some(odd) => {
-                return Err(ApiError::bad_request(format!(
-                    "fieldValidation: Unsupported value: {odd:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                )));
-            }
-        };
-        let dry_run = match query.get("dryRun") {
-            None => false,
-            Some("All") => true,
-            Some(odd) => {
-                return Err(ApiError::bad_request(format!(
-                    "dryRun: Unsupported value: {odd:?}: supported values: \"All\""
-                )));
-            }
-        };
-        Ok(Self {
-            fields,
-            dry_run,
-            manager: manage::manager(query, headers)?,
-        })
-    }
-
-    /// For objects of the lab's own: they are right or they are refused.
-    pub fn strict() -> Self {
-        Self {
-            fields: FieldValidation::Strict,
-            dry_run: false,
-            manager: "aks-tui-lab".to_owned(),
-        }
-    }
-
-    /// The store to write to.
-    pub fn store(&self, store: &Store) -> Store {
-        if self.dry_run {
-            store.fork()
-        } else {
-            store.clone()
-        }
-    }
-}
 
 /// What a write made, and what the server has to say about it.
 #[derive(Debug)]

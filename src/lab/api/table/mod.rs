@@ -8,6 +8,7 @@ mod batch;
 mod cells;
 mod columns;
 mod objects;
+mod pods;
 mod rbac;
 mod storage;
 
@@ -90,7 +91,7 @@ impl Printer {
 /// when an object was made, as on the real server.
 fn printer(resource: Resource) -> Printer {
     let (columns, cells): (_, fn(&Value, Timestamp) -> Vec<Value>) = match resource {
-        Resource::Pods => (columns::PODS, cells::pod),
+        Resource::Pods => (columns::PODS, pods::pod),
         Resource::Deployments => (columns::DEPLOYMENTS, cells::deployment),
         Resource::ReplicaSets => (columns::REPLICA_SETS, cells::replica_set),
         Resource::Nodes => (columns::NODES, cells::node),
