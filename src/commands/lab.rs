@@ -8,6 +8,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 #[cfg(target_os = "linux")]
+use crate::lab::azure::Fault;
+#[cfg(target_os = "linux")]
 use crate::lab::scenario::Scenario;
 
 /// A small Kubernetes on this machine, with real processes for pods.
@@ -60,6 +62,40 @@ pub struct Lab {
     /// Once a cockpit has held the lab: stop when none comes back for so long
     #[arg(long, value_name = "SECS", default_value_t = 600)]
     linger: u64,
+    /// Put an Azure in front of the cluster: Azure Resource Manager, sign-in, price
+    /// list; how to reach it is in azure.json in the state directory
+    #[arg(long)]
+    azure: bool,
+    /// Let the lab's Azure listen on this port of 127.0.0.1; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "azure")]
+    azure_port: u16,
+    /// Let things happen so many times faster than in Azure
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, requires = "azure",
+          value_parser = time_scale)]
+    azure_time_scale: f64,
+    /// Let something go wrong in the lab's Azure; may be given more than once
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "NAME", requires = "azure", value_parser = azure_fault())]
+    azure_fault: Vec<Fault>,
+}
+
+/// Reads the name of a fault; `--help` says what each is.
+#[cfg(target_os = "linux")]
+fn azure_fault() -> impl TypedValueParser<Value = Fault> {
+    let known = Fault::ALL.map(|it| PossibleValue::new(it.name()).help(it.about()));
+    PossibleValuesParser::new(known).try_map(|name| {
+        let mut all = Fault::ALL.into_iter();
+        all.find(|it| it.name() == name).ok_or("no such fault")
+    })
+}
+
+/// Reads how many times faster something is.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+fn time_scale(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (0.01..=1e6).contains(&factor) => Ok(factor),
+        _ => Err("a number from 0.01 to 1000000 is needed".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -99,6 +135,7 @@ pub fn run(lab: Lab) -> ExitCode {
     use std::io::Write as _;
     use std::time::Duration;
 
+    use crate::lab::azure;
     use crate::lab::kubelet::BackoffMode;
     use crate::lab::process::{self, Options};
     use crate::lab::runtime;
@@ -135,6 +172,11 @@ pub fn run(lab: Lab) -> ExitCode {
         node_monitor_grace: Duration::from_secs(lab.node_monitor_grace),
         linger: Duration::from_secs(lab.linger),
         held: lab.own_session,
+        azure: lab.azure.then_some(azure::Options {
+            port: lab.azure_port,
+            time_scale: lab.azure_time_scale,
+            faults: lab.azure_fault,
+        }),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

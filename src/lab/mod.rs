@@ -47,6 +47,7 @@
 //!   address and by name, load balancers and node ports on this machine; faults
 //!   of the network (NetworkChaos);
 //! - what pods and nodes use, as `metrics.k8s.io`;
+//! - [`azure`]: an Azure Resource Manager in front of it (`--azure`);
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
 //!   simulated pods;
 //! - [`lease`]: how long a lab outlives the cockpit that held it.
@@ -83,6 +84,7 @@
 pub mod access;
 pub mod admission;
 pub mod api;
+pub mod azure;
 pub mod controllers;
 pub mod defaults;
 pub mod kinds;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Users};
 use super::api::{self, Identity, IdentityError, Server, ServerError};
+use super::azure::{self, Azure, AzureError};
 use super::controllers::{self, Surroundings};
 use super::kubelet::{BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
 use super::lease;
@@ -47,6 +48,8 @@ pub struct Options {
     pub linger: Duration,
     /// It was started for a cockpit, which holds it from the start.
     pub held: bool,
+    /// An Azure in front of it, if there is to be one.
+    pub azure: Option<azure::Options>,
 }
 
 /// Why a lab did not start, or did not end well.
@@ -64,6 +67,9 @@ pub enum LabError {
     /// The port.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The Azure in front of it.
+    #[error("cannot start the lab's Azure: {0}")]
+    Azure(#[from] AzureError),
     /// The workload.
     #[error("cannot start the lab's workload: {0}")]
     Workload(#[from] ManifestError),
@@ -142,7 +148,15 @@ async fn serve(
             return Err(error);
         }
     };
-    let about = json!({
+    let azure = match begin_azure(state, options).await {
+        Ok(azure) => azure,
+        Err(error) => {
+            server.stop().await;
+            kubelet.stop().await;
+            return Err(error);
+        }
+    };
+    let mut about = json!({
         "ready": true,
         "server": format!("https://{}", server.address()),
         "kubeconfig": state.kubeconfig(),
@@ -153,6 +167,9 @@ async fn serve(
         "pid": std::process::id(),
         "run": run,
     });
+    if azure.is_some() {
+        about["azure"] = json!(state.path().join("azure.json"));
+    }
     let served = serve_network(&kubelet, &store, server.address(), &stop);
     let surroundings = Surroundings {
         shares: Some(state.shares()),
@@ -183,6 +200,9 @@ async fn serve(
         let _ = work.await;
     }
     let _ = served.await;
+    if let Some(azure) = azure {
+        azure.stop().await;
+    }
     server.stop().await;
     kubelet.stop().await;
     ended
@@ -222,6 +242,14 @@ async fn begin(
         return Err(error.into());
     }
     Ok(server)
+}
+
+async fn begin_azure(state: &State, options: &Options) -> Result<Option<Azure>, LabError> {
+    let Some(azure) = &options.azure else {
+        return Ok(None);
+    };
+    let started = Azure::start(state.path(), azure).await;
+    started.map(Some).map_err(LabError::Azure)
 }
 
 /// Allows as many open files as this process may allow itself: the usual limit

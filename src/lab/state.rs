@@ -5,6 +5,7 @@
 //! - `lock`, with the pid of the lab that holds it;
 //! - `lab.json`, how to reach that lab: what it printed when it was ready;
 //! - `kubeconfig`, unless another place was named for it;
+//! - `azure.json`, how to reach its Azure, and `azure`, what that knows;
 //! - `objects.json`, the objects of the kinds that are kept;
 //! - `node`, the kubelet's: the pods' disks and logs, their addresses.
 //!
@@ -337,9 +338,10 @@ impl State {
             // first line, but two labs were never to share one.
             gone(&self.kubeconfig, fs::remove_file(&self.kubeconfig))?;
         }
-        let node = self.node();
-        gone(&node, fs::remove_dir_all(&node))?;
-        for name in ["lab.json", "objects.json", "lock"] {
+        for directory in [self.node(), self.path.join("azure")] {
+            gone(&directory, fs::remove_dir_all(&directory))?;
+        }
+        for name in ["lab.json", "azure.json", "objects.json", "lock"] {
             let path = self.path.join(name);
             gone(&path, fs::remove_file(&path))?;
         }
@@ -400,7 +402,7 @@ fn snapshot(store: &Store, rv: u64) -> String {
 }
 
 /// Replaces a file in one step; only its owner can read it.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();

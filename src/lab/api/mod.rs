@@ -54,7 +54,7 @@ mod yaml;
 
 pub use route::VERSION;
 pub use server::{Server, ServerError};
-pub use tls::{Identity, IdentityError};
+pub use tls::{Identity, IdentityError, Papers, api_names, loopback_names};
 
 /// Why the server would not take a pod that a controller made, in the server's
 /// words; none when it would.

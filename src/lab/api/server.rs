@@ -45,8 +45,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on 127.0.0.1:{port}: {source}; choose another port, or 0 for any")]
 pub struct ServerError {
-    port: u16,
-    source: std::io::Error,
+    /// The port that was asked for.
+    pub port: u16,
+    /// Why it cannot be had.
+    pub source: std::io::Error,
 }
 
 /// A running API server.

@@ -1,0 +1,20 @@
+//! The lab's Azure, asked as its clients ask it.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::large_futures, reason = "kube's are, and tests have the stack")]
+#![cfg(target_os = "linux")]
+
+#[path = "../support/lab.rs"]
+mod support;
+
+mod azure;
+mod groups;
+mod sign_in;
+mod storage;
+
+/// Arguments of a lab with an Azure in which nothing takes long.
+const FAST: [&str; 4] = ["--empty", "--azure", "--azure-time-scale", "200"];
+
+/// A lab with an Azure, and more arguments.
+fn lab(more: &[&str]) -> support::Lab {
+    support::Lab::start(&[&FAST[..], more].concat())
+}
