@@ -35,9 +35,12 @@
 //! - [`kubelet`] and [`runtime`]: pods as process trees, restarts, back-off,
 //!   exit codes and signals, logs, commands in containers, init containers and
 //!   sidecars, probes (exec, HTTP, TCP), hooks, last words, deadlines; volumes
-//!   on the node (`hostPath`, `emptyDir`), made of objects (config maps,
+//!   on the node (`hostPath`, `emptyDir`, in memory or with a limit), made of objects (config maps,
 //!   secrets, the pod's own fields), of claims, shares and disks; variables
-//!   from all of these and from services; several nodes, each with a switch
+//!   from all of these and from services; disks and limited `emptyDir`s that are
+//!   full at their size, where the kernel gives namespaces (the node's annotation
+//!   `lab.aks-tui.dev/volumes` says it): they are memory, promised only as far as
+//!   the machine has it free; several nodes, each with a switch
 //!   (the annotation `aks-tui.dev/power`) that pulls its plug;
 //! - exec, attach, cp and port-forward over WebSocket and SPDY/3.1, for kubectl
 //!   of any age; programs with an input and a terminal (`kubectl run -it`);
@@ -60,8 +63,12 @@
 //! - of custom resources: more than one version, conversion, rules (CEL) and
 //!   rare formats: refused in definitions (*422*);
 //! - probes over gRPC or HTTPS or of another host, readiness gates, tokens of
-//!   service accounts, volumes of other kinds than those above, bounds on
-//!   `emptyDir`: refused when a pod is created (*422*), never ignored;
+//!   service accounts, volumes of other kinds than those above: refused when a pod
+//!   is created (*422*), never ignored;
+//! - quotas of file shares: a share is a directory without an end, and so is a
+//!   disk where there are no namespaces (there a limited `emptyDir` is refused by
+//!   the node, as an event); no pod is evicted for what it writes, but gets *no
+//!   space left on device*;
 //! - the proxy of nodes (*404*), links in proxied pages (left as they are),
 //!   OpenAPI v2 (*404*), HTTP/2, protobuf but for the few bodies that kubectl
 //!   sends in nothing else (*415*);

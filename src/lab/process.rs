@@ -13,10 +13,10 @@ use super::access::{self, Users};
 use super::api::{self, Identity, IdentityError, Server, ServerError};
 use super::azure::{self, Azure, AzureError};
 use super::controllers::{self, Surroundings};
-use super::kubelet::{BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
+use super::kubelet::{self, BackoffMode, Config, Heartbeat, Kubelet, KubeletError};
 use super::lease;
 use super::network;
-use super::runtime::{Isolation, RUN_ENV};
+use super::runtime::{self, Isolation, RUN_ENV};
 use super::scenario::{Scenario, ScenarioError};
 use super::state::{State, StateError};
 use super::workload::{self, ManifestError};
@@ -99,6 +99,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&Value)) -> Result<(), Lab
     let ended = serve(&state, &options, &run, ready, stopped).await;
     // A lab that could not start keeps what an earlier one had saved.
     if ended.is_ok() || state.is_new() {
+        runtime::forget(&kubelet::runtime_directory(&state.node()));
         state.remove()?;
     }
     ended
@@ -173,6 +174,7 @@ async fn serve(
     let served = serve_network(&kubelet, &store, server.address(), &stop);
     let surroundings = Surroundings {
         shares: Some(state.shares()),
+        bounded: Some(kubelet.bounded().clone()),
         authority: Some(identity.authority.clone()),
         node_monitor_grace: options.node_monitor_grace,
     };

@@ -3,7 +3,8 @@
 //!
 //! A file share of Azure is known by its name, however it is written down: as
 //! `azureFile`, or as `csi` of the driver `file.csi.azure.com`, in a pod or in
-//! a persistent volume. A disk is known by its handle. The kubelet mounts the
+//! a persistent volume. A disk is known by its handle, and has an end where the
+//! runtime can give it one; it is no directory then. The kubelet mounts the
 //! directory; it is removed with a released volume whose reclaim policy is
 //! `Delete`.
 
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde_json::Value;
+
+use super::quantity;
 
 /// The driver of file shares.
 pub const FILE_DRIVER: &str = "file.csi.azure.com";
@@ -42,6 +45,15 @@ pub fn directory(source: &Value) -> Option<PathBuf> {
         DISK_DRIVER => Some(Path::new("disk").join(handle?)),
         _ => None,
     }
+}
+
+/// The name and size in bytes of what has an end: a disk, as the spec of a
+/// persistent volume describes it. Shares have none here.
+pub fn bounded(volume: &Value) -> Option<(String, u64)> {
+    let directory = directory(volume).filter(|it| it.starts_with("disk"))?;
+    let capacity = quantity::milli(volume["capacity"]["storage"].as_str()?)?;
+    let name = directory.to_str()?.to_owned();
+    Some((name, u64::try_from(capacity / 1000).ok()?))
 }
 
 /// Removes what a share or a disk holds. `shares` is the directory of them all.
@@ -115,6 +127,15 @@ mod tests {
         ] {
             assert_eq!(directory(&source), None, "{source}");
         }
+    }
+
+    #[test]
+    fn a_disk_has_an_end_and_a_share_has_none() {
+        let volume = |driver: &str| json!({"capacity": {"storage": "64Mi"}, "csi": {"driver": driver, "volumeHandle": "v"}});
+        let disk = Some(("disk/v".to_owned(), 64 << 20));
+        assert_eq!(bounded(&volume(DISK_DRIVER)), disk);
+        assert_eq!(bounded(&volume(FILE_DRIVER)), None);
+        assert_eq!(bounded(&json!({"hostPath": {"path": "/x"}})), None);
     }
 
     #[test]

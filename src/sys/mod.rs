@@ -18,4 +18,7 @@ pub use events::watch;
 #[cfg(target_os = "linux")]
 pub use network::Interface;
 #[cfg(target_os = "linux")]
-pub use spawn::{Birth, Session, enter_new_namespaces, enter_new_network, join_network, prepare};
+pub use spawn::{
+    Birth, Session, enter_new_mounts, enter_new_namespaces, enter_new_network, join_mounts,
+    join_network, prepare,
+};

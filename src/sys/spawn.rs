@@ -79,6 +79,26 @@ pub fn enter_new_network() -> io::Result<()> {
     unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET)
 }
 
+/// Moves the calling process into a new mount namespace, and a new user
+/// namespace that administers it. Refused to a process with threads.
+///
+/// # Errors
+/// As [`enter_new_namespaces`].
+pub fn enter_new_mounts() -> io::Result<()> {
+    unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)
+}
+
+/// Moves the calling process into a mount namespace and the user namespace that
+/// administers it. Refused to a process with threads.
+///
+/// # Errors
+/// The kernel's reason: another user made them (EPERM).
+pub fn join_mounts(user: BorrowedFd<'_>, mounts: BorrowedFd<'_>) -> io::Result<()> {
+    move_into_link_name_space(user, Some(LinkNameSpaceType::User))?;
+    move_into_link_name_space(mounts, Some(LinkNameSpaceType::Mount))?;
+    Ok(())
+}
+
 /// Moves the calling process into a network namespace and the user namespace
 /// that administers it. Refused to a process with threads.
 ///

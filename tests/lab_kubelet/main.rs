@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(target_os = "linux")]
 
+mod bounded;
 mod checks;
 mod images;
 mod network;
@@ -224,10 +225,11 @@ fn container(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]
 }
 
-/// The processes of pods: all of a run but the lab's own place in their network.
+/// The processes of pods: all of a run but the lab's own place in their network,
+/// and its hand on their volumes.
 fn pod_processes(run: &str) -> Vec<String> {
     let mut found = marked(run);
-    found.retain(|line| !line.contains("lab-network"));
+    found.retain(|line| !line.contains("lab-network") && !line.contains("lab-volumes"));
     found
 }
 

@@ -169,6 +169,7 @@ async fn volumes_are_mounted_and_outlive_the_container() {
     std::os::unix::fs::symlink("/etc/shadow", disk.join("trap")).unwrap();
     let mount = |inside: &str, target: &str, read_only| Mount {
         base: disk.clone(),
+        tree: None,
         inside: inside.into(),
         target: target.into(),
         read_only,

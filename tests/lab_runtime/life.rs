@@ -73,6 +73,7 @@ async fn a_program_is_found_and_killed_by_its_name() {
         )];
         spec.mounts = vec![Mount {
             base: bin,
+            tree: None,
             inside: PathBuf::new(),
             target,
             read_only: true,

@@ -75,6 +75,7 @@ impl Bed {
             network: None,
             links: Vec::new(),
             mounts: Vec::new(),
+            trees: Vec::new(),
             console: ConsoleSpec::default(),
             log_directory: self.state.path().join("logs"),
             execution: 0,

@@ -49,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kinds::Resource;
 use super::recorder;
+use super::runtime::Bounded;
 use super::store::{Change, Key, Store, WatchEvent};
 
 /// What the controllers work with besides the store.
@@ -56,6 +57,8 @@ use super::store::{Change, Key, Store, WatchEvent};
 pub struct Surroundings {
     /// Where shares and disks are, to be removed with their volumes.
     pub shares: Option<PathBuf>,
+    /// Where disks are instead that have an end.
+    pub bounded: Option<Bounded>,
     /// The certificate by which pods know the server.
     pub authority: Option<String>,
     /// A node that is silent for so long counts as dead.
@@ -66,6 +69,7 @@ impl Default for Surroundings {
     fn default() -> Self {
         Self {
             shares: None,
+            bounded: None,
             authority: None,
             node_monitor_grace: nodes::GRACE,
         }
@@ -345,10 +349,11 @@ impl Work {
             Resource::Pods => return self.look_at_pod(key, &object),
             Resource::Nodes => return self.nodes.reconcile(store, key, &object),
             Resource::Services => endpoints::reconcile(store, key, &object),
-            Resource::PersistentVolumeClaims => volumes::reconcile_claim(store, key, &object),
+            Resource::PersistentVolumeClaims => {
+                return volumes::reconcile_claim(store, key, &object, &self.surroundings);
+            }
             Resource::PersistentVolumes => {
-                let shares = self.surroundings.shares.as_deref();
-                volumes::reconcile_volume(store, key, &object, shares);
+                volumes::reconcile_volume(store, key, &object, &self.surroundings);
             }
             Resource::Namespaces => {
                 let authority = self.surroundings.authority.as_deref();

@@ -170,6 +170,7 @@ impl Worker {
         let target = spec.termination_message_path.as_deref();
         Ok(Mount {
             base,
+            tree: None,
             inside: PathBuf::from(&spec.name),
             target: PathBuf::from(target.unwrap_or("/dev/termination-log")),
             read_only: false,

@@ -29,7 +29,7 @@ use super::kinds::Resource;
 use super::network::{self, Mode, Network};
 use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError, Usage};
 use super::recorder::Recorder;
-use super::runtime::{self, Isolation, Runtime, RuntimeError};
+use super::runtime::{self, Bounded, Isolation, Runtime, RuntimeError};
 use super::store::{Key, Store};
 
 mod addresses;
@@ -78,6 +78,10 @@ pub const ISOLATION_ANNOTATION: &str = "lab.aks-tui.dev/isolation";
 /// Annotation of a node: how pods are connected, and after a colon why not
 /// better.
 pub const NETWORK_ANNOTATION: &str = "lab.aks-tui.dev/network";
+
+/// Annotation of a node: whether volumes have an end, and after a colon why
+/// they have none.
+pub const VOLUMES_ANNOTATION: &str = "lab.aks-tui.dev/volumes";
 
 /// Annotation of a node: the back-off schedule.
 pub const BACKOFF_ANNOTATION: &str = "lab.aks-tui.dev/backoff";
@@ -138,6 +142,7 @@ struct Shared {
     addresses: Addresses,
     machines: Vec<Arc<Machine>>,
     network: Network,
+    bounded: Bounded,
     meter: Meter,
 }
 
@@ -169,13 +174,17 @@ impl Kubelet {
     /// See [`KubeletError`].
     pub async fn start(store: Store, config: Config) -> Result<Self, KubeletError> {
         let runtime = Runtime::open(runtime::Config {
-            state: config.state.join("runtime"),
+            state: runtime_directory(&config.state),
             executable: config.executable,
             run: config.run.clone(),
             isolation: config.isolation,
         })
         .await?;
         let network = Network::open(&runtime).await;
+        let bounded = runtime.bounded().map_err(|error| RuntimeError::State {
+            path: runtime_directory(&config.state),
+            error,
+        })?;
         let pods = matches!(network.mode(), Mode::Namespaces).then_some(network::PODS);
         let addresses = Addresses::open(config.state.join("addresses.json"), pods);
         let addresses = addresses.map_err(KubeletError::Addresses)?;
@@ -184,6 +193,7 @@ impl Kubelet {
             (BACKOFF_ANNOTATION, config.backoff.as_str().to_owned()),
             (RUN_ANNOTATION, config.run),
             (NETWORK_ANNOTATION, network.mode().to_string()),
+            (VOLUMES_ANNOTATION, ends_of(&bounded)),
         ];
         let count = config.nodes.clamp(1, MOST_NODES);
         let mut machines = Vec::new();
@@ -209,7 +219,6 @@ impl Kubelet {
             machines.push(Arc::new(machine));
         }
         forget_nodes(&store, &machines);
-        sweep(&store, &config.state.join("pods"));
         let kubelet = Self {
             shared: Arc::new(Shared {
                 store,
@@ -219,12 +228,14 @@ impl Kubelet {
                 addresses,
                 machines,
                 network,
+                bounded,
                 meter: Meter::default(),
             }),
             posts: Arc::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
+        kubelet.shared.sweep().await;
         let follower = Follower {
             shared: Arc::clone(&kubelet.shared),
             posts: Arc::clone(&kubelet.posts),
@@ -271,6 +282,11 @@ impl Kubelet {
         &self.shared.network
     }
 
+    /// The volumes with an end.
+    pub fn bounded(&self) -> &Bounded {
+        &self.shared.bounded
+    }
+
     /// An address of this machine for what has that name, the same one every
     /// time; none when there is none left.
     pub fn address_on_machine(&self, name: &str) -> Option<Ipv4Addr> {
@@ -292,6 +308,7 @@ impl Kubelet {
         self.tasks.close();
         self.tasks.wait().await;
         self.shared.runtime.stop().await;
+        self.shared.bounded.close().await;
         self.shared.network.close().await;
     }
 
@@ -354,6 +371,11 @@ impl Node for Kubelet {
     }
 }
 
+/// The directory of the process layer, in a kubelet's.
+pub fn runtime_directory(state: &Path) -> PathBuf {
+    state.join("runtime")
+}
+
 /// Removes the node objects of an earlier lab that had more of them.
 fn forget_nodes(store: &Store, machines: &[Arc<Machine>]) {
     for node in store.list(Resource::Nodes, None).items {
@@ -366,16 +388,11 @@ fn forget_nodes(store: &Store, machines: &[Arc<Machine>]) {
     }
 }
 
-/// Removes what pods have left whose end their node has not seen.
-fn sweep(store: &Store, pods: &Path) {
-    // First what is there, or a pod that comes in between lost its own.
-    let there: Vec<_> = fs::read_dir(pods).into_iter().flatten().flatten().collect();
-    let known = store.list(Resource::Pods, None).items;
-    for entry in there {
-        if !known.iter().any(|pod| entry.file_name() == uid(pod)) {
-            // What stays is removed with the state directory.
-            let _ = fs::remove_dir_all(entry.path());
-        }
+/// What a node's annotation says of its volumes.
+fn ends_of(bounded: &Bounded) -> String {
+    match bounded.why_not() {
+        None => "bounded".to_owned(),
+        Some(why) => format!("unbounded: {why}"),
     }
 }
 
@@ -410,6 +427,29 @@ fn uid(object: &Value) -> &str {
 }
 
 impl Shared {
+    /// Removes what pods have left whose end their node has not seen.
+    async fn sweep(&self) {
+        // First what is there, or a pod that comes in between lost its own.
+        let pods = fs::read_dir(self.state.join("pods"));
+        let there: Vec<_> = pods.into_iter().flatten().flatten().collect();
+        let known = self.store.list(Resource::Pods, None).items;
+        for entry in there {
+            let name = entry.file_name();
+            if !known.iter().any(|pod| name == uid(pod)) {
+                // What stays is removed with the state directory.
+                let _ = fs::remove_dir_all(entry.path());
+                self.remove_own_volumes(&name.to_string_lossy()).await;
+            }
+        }
+    }
+
+    /// Removes the bounded volumes that end with a pod.
+    async fn remove_own_volumes(&self, uid: &str) {
+        if let Err(why) = self.bounded.remove(&volumes::bounded::own(uid)).await {
+            tracing::warn!("volumes of the pod {uid} stay: {why}");
+        }
+    }
+
     /// The machine of a name.
     fn machine(&self, name: &Value) -> Option<&Arc<Machine>> {
         self.machines

@@ -199,6 +199,7 @@ impl Worker {
         }
         // What stays is removed with the state directory.
         let _ = fs::remove_dir_all(self.directory());
+        self.shared.remove_own_volumes(&self.subject.uid).await;
         drop(door);
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::machine::Machine;
 use super::pod::Desired;
-use super::{LEASES_PER_STATUS, Posts, Shared, lock, sweep};
+use super::{LEASES_PER_STATUS, Posts, Shared, lock};
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
 use crate::lab::store::Key;
@@ -87,7 +87,7 @@ impl Switch {
                 return;
             };
             if !self.machine.power.is_on() {
-                self.boot();
+                self.boot().await;
             }
             tokio::select! {
                 () = self.beat() => {}
@@ -139,13 +139,13 @@ impl Switch {
     }
 
     /// Starts the machine anew.
-    fn boot(&self) {
+    async fn boot(&self) {
         let (store, machine) = (&self.shared.store, &self.machine);
         let boot = machine.reboot();
         if let Err(error) = machine.register(store) {
             tracing::warn!("{} cannot register: {error}", machine.name);
         }
-        sweep(store, &self.shared.state.join("pods"));
+        self.shared.sweep().await;
         machine.power.set(true);
         self.tell("The power is on again", "PoweredOn");
         let name = &machine.name;

@@ -12,7 +12,7 @@ use super::pod::Worker;
 use super::probes::Sick;
 use super::resolver;
 use super::status::{Ended, Role, State};
-use super::volumes::{self, files::Origin};
+use super::volumes::{self, bounded::Trees, files::Origin};
 use crate::lab::recorder::Severity;
 use crate::lab::runtime::{self, Container, Exit, Isolation, StartError, logs};
 
@@ -156,7 +156,7 @@ impl Worker {
             return Start::Ending;
         };
         let name = spec.name.as_str();
-        let prepared = match self.prepare(spec, &image, index) {
+        let prepared = match self.supply(spec, &image, index).await {
             Ok(prepared) => prepared,
             Err(obstacle) => {
                 obstacle.tell(self, name);
@@ -315,12 +315,24 @@ impl Worker {
         });
     }
 
+    /// Gets a container what it is to have.
+    async fn supply(
+        &self,
+        spec: &ContainerSpec,
+        image: &Image,
+        index: usize,
+    ) -> Result<runtime::ContainerSpec, Obstacle> {
+        let trees = self.trees(spec).await.map_err(Obstacle::Mount)?;
+        self.prepare(spec, image, index, trees)
+    }
+
     /// Everything the runtime needs to know.
     fn prepare(
         &self,
         spec: &ContainerSpec,
         image: &Image,
         index: usize,
+        trees: Trees,
     ) -> Result<runtime::ContainerSpec, Obstacle> {
         let around = self.surroundings();
         let pod = self.as_it_is();
@@ -332,7 +344,7 @@ impl Worker {
         let mut env = env::environment(spec, &origin).map_err(Obstacle::Config)?;
         let mut argv = env::command_line(spec, image, &env).map_err(Obstacle::Create)?;
         let mut mounts =
-            volumes::mounts(spec, &env, &origin, &self.disks()).map_err(Obstacle::Mount)?;
+            volumes::mounts(spec, &env, &origin, &self.disks(), &trees).map_err(Obstacle::Mount)?;
         let last_words = self.last_words(spec);
         mounts.push(last_words.map_err(|error| Obstacle::Create(error.to_string()))?);
         let mut cwd = spec.working_dir.clone().unwrap_or_else(|| "/".into());
@@ -359,6 +371,7 @@ impl Worker {
             network: self.network(),
             links: image.links.iter().map(|link| (*link).to_owned()).collect(),
             mounts,
+            trees: trees.held,
             console: runtime::ConsoleSpec {
                 stdin: spec.stdin == Some(true),
                 once: spec.stdin_once == Some(true),

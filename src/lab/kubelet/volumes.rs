@@ -2,13 +2,15 @@
 //!
 //! A directory of the node outlives every pod; an empty one lives as long as
 //! its pod; a share or a disk is one directory for all nodes, and outlives what
-//! mounts it; the others are [made of objects](files).
+//! mounts it; the others are [made of objects](files). Some have [an end](bounded).
 //!
 //! The node's directories are not the machine's: `hostPath: /x` is `disk/x` of
 //! the lab's state directory, the disk of the imagined node.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, HostPathVolumeSource, Pod, Volume, VolumeMount};
 use serde_json::{Value, json};
@@ -19,8 +21,10 @@ use crate::lab::runtime::{Mount, SourceKind, prepare_source};
 use crate::lab::shares;
 use crate::lab::store::Key;
 
+pub(super) mod bounded;
 pub(super) mod files;
 
+use bounded::Trees;
 use files::Origin;
 
 /// Where volumes are on the machine.
@@ -40,8 +44,21 @@ pub(super) type MountFailure = String;
 /// A directory or file of the machine: below what, and where in it.
 struct Source {
     base: PathBuf,
+    /// Which tree `base` is, if it is one.
+    tree: Option<usize>,
     inside: PathBuf,
     read_only: bool,
+}
+
+impl Source {
+    fn at(base: PathBuf, inside: PathBuf) -> Self {
+        Self {
+            base,
+            tree: None,
+            inside,
+            read_only: false,
+        }
+    }
 }
 
 /// Makes all volumes of a pod that a container mounts, and says where this
@@ -54,13 +71,14 @@ pub(super) fn mounts(
     env: &[(String, String)],
     origin: &Origin<'_>,
     disks: &Disks,
+    trees: &Trees,
 ) -> Result<Vec<Mount>, MountFailure> {
     let volumes = origin.pod.spec.as_ref();
     let volumes = volumes.and_then(|spec| spec.volumes.as_ref());
     let mut sources = Vec::new();
     for volume in volumes.into_iter().flatten() {
-        if mounted(origin.pod, &volume.name) {
-            sources.push((volume, source(volume, origin, disks)?));
+        if mounted(origin.pod, &volume.name) && !bounded::is_anothers(volume, trees) {
+            sources.push((volume, source(volume, origin, disks, trees)?));
         }
     }
     let mut mounts = Vec::new();
@@ -77,6 +95,7 @@ pub(super) fn mounts(
         }
         mounts.push(Mount {
             base: source.base.clone(),
+            tree: source.tree,
             inside,
             target: PathBuf::from(&wanted.mount_path),
             read_only: source.read_only || wanted.read_only == Some(true),
@@ -106,7 +125,20 @@ fn sub_path(mount: &VolumeMount, env: &[(String, String)]) -> Option<String> {
     path.filter(|path| !path.is_empty())
 }
 
-fn source(volume: &Volume, origin: &Origin<'_>, disks: &Disks) -> Result<Source, MountFailure> {
+fn source(
+    volume: &Volume,
+    origin: &Origin<'_>,
+    disks: &Disks,
+    trees: &Trees,
+) -> Result<Source, MountFailure> {
+    if let Some(tree) = trees.places.get(&volume.name) {
+        let handle = trees.held[*tree].as_raw_fd();
+        let mut source = Source::at(format!("/proc/self/fd/{handle}").into(), PathBuf::new());
+        source.tree = Some(*tree);
+        let claim = volume.persistent_volume_claim.as_ref();
+        source.read_only = claim.is_some_and(|claim| claim.read_only == Some(true));
+        return Ok(source);
+    }
     if let Some(host_path) = &volume.host_path {
         return on_node(&volume.name, host_path, disks);
     }
@@ -114,21 +146,15 @@ fn source(volume: &Volume, origin: &Origin<'_>, disks: &Disks) -> Result<Source,
     let own = disks.pod.join("volumes");
     if volume.empty_dir.is_some() {
         prepare(volume, &own, &name, SourceKind::DirectoryOrCreate)?;
-        return Ok(Source {
-            base: own,
-            inside: name,
-            read_only: false,
-        });
+        return Ok(Source::at(own, name));
     }
     if let Some(files) = origin.files(volume) {
         let files = files.map_err(|why| failure(&volume.name, &why))?;
         let written = files::write(&own.join(&name), &files);
         written.map_err(|error| failure(&volume.name, &error.to_string()))?;
-        return Ok(Source {
-            base: own,
-            inside: name,
-            read_only: true,
-        });
+        let mut source = Source::at(own, name);
+        source.read_only = true;
+        return Ok(source);
     }
     if let Some(claim) = &volume.persistent_volume_claim {
         let mut source = claimed(volume, &claim.claim_name, origin, disks)?;
@@ -142,13 +168,12 @@ fn source(volume: &Volume, origin: &Origin<'_>, disks: &Disks) -> Result<Source,
     Ok(source)
 }
 
-/// The volume that a claim is bound to.
-fn claimed(
+/// The name of the persistent volume that a claim is bound to, and itself.
+fn persistent(
     volume: &Volume,
     claim: &str,
     origin: &Origin<'_>,
-    disks: &Disks,
-) -> Result<Source, MountFailure> {
+) -> Result<(String, Arc<Value>), MountFailure> {
     let sources = &origin.sources;
     let store = sources.store;
     let key = Key::new(Resource::PersistentVolumeClaims, sources.namespace, claim);
@@ -166,6 +191,18 @@ fn claimed(
     let persistent = store.get(&Key::new(Resource::PersistentVolumes, "", bound));
     let persistent = persistent
         .ok_or_else(|| failure(bound, &format!("persistentvolume {bound:?} not found")))?;
+    Ok((bound.to_owned(), persistent))
+}
+
+/// The directory of the volume that a claim is bound to.
+fn claimed(
+    volume: &Volume,
+    claim: &str,
+    origin: &Origin<'_>,
+    disks: &Disks,
+) -> Result<Source, MountFailure> {
+    let (bound, persistent) = persistent(volume, claim, origin)?;
+    let bound = bound.as_str();
     let spec = &persistent["spec"];
     for kind in ["hostPath", "local"] {
         if let Ok(path) = serde_json::from_value::<HostPathVolumeSource>(spec[kind].clone()) {
@@ -195,11 +232,7 @@ fn on_node(
     };
     let inside = PathBuf::from(host_path.path.trim_start_matches('/'));
     make(name, &disks.node, &inside, kind)?;
-    Ok(Source {
-        base: disks.node.clone(),
-        inside,
-        read_only: false,
-    })
+    Ok(Source::at(disks.node.clone(), inside))
 }
 
 /// A share or a disk: one directory, whoever mounts it.
@@ -207,11 +240,7 @@ fn shared(name: &str, source: &Value, disks: &Disks) -> Result<Source, MountFail
     let inside = shares::directory(source)
         .ok_or_else(|| failure(name, "the lab does not support this kind of volume"))?;
     make(name, &disks.shares, &inside, SourceKind::DirectoryOrCreate)?;
-    Ok(Source {
-        base: disks.shares.join(&inside),
-        inside: PathBuf::new(),
-        read_only: false,
-    })
+    Ok(Source::at(disks.shares.join(&inside), PathBuf::new()))
 }
 
 fn prepare(
@@ -284,6 +313,7 @@ mod tests {
     fn mount(inside: &str, target: &str) -> Mount {
         Mount {
             base: "/state/disk".into(),
+            tree: None,
             inside: inside.into(),
             target: target.into(),
             read_only: false,
@@ -351,7 +381,7 @@ mod tests {
                 sources,
                 around: &around,
             };
-            mounts(&container, &[], &origin, &disks)
+            mounts(&container, &[], &origin, &disks, &Trees::default())
         };
         let host = json!({"name": "v", "hostPath": {"path": "/a/b", "type": "DirectoryOrCreate"}});
         let made = mounted(host.clone(), None).unwrap();

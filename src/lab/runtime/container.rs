@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub struct ContainerSpec {
     /// Volumes. Without namespaces there is no place to mount them; the caller
     /// passes their paths to the program instead.
     pub mounts: Vec<Mount>,
+    /// Detached mounts that some of the volumes are in; each is used up.
+    pub trees: Vec<Arc<OwnedFd>>,
     /// Its standard input, and whether it has a terminal.
     pub console: ConsoleSpec,
     /// Directory of its logs.
@@ -105,6 +107,8 @@ pub(super) struct Spawned {
     pub control: OwnedFd,
     /// Where the output of a terminal is to go.
     pub record: Option<OwnedFd>,
+    /// What its volumes are in.
+    pub trees: Vec<Arc<OwnedFd>>,
 }
 
 /// What is cleaned away when a container is gone.
@@ -138,6 +142,7 @@ impl Container {
             mut child,
             control,
             record,
+            trees,
         } = spawned;
         let pid = child.id() as i32;
         let isolation = match boot.root {
@@ -149,7 +154,8 @@ impl Container {
             let init = Process::read(pid).ok_or_else(|| io::Error::other("its init has gone"))?;
             remains.records.write(&id, &init)?;
             let control = Channel::new(control)?;
-            let sent = control.send(boot, &[]).await;
+            let handles: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+            let sent = control.send(boot, &handles).await;
             if let Err(error) = sent
                 && error.kind() != io::ErrorKind::BrokenPipe
             {

@@ -130,10 +130,10 @@ pub(super) fn run() -> u8 {
     // A lower priority than the lab's cannot be given back: that is no error.
     let _ = setpriority_process(None, NICE);
     let Ok(lab) = take_control() else { return 1 };
-    let Ok(Some((boot, _))) = wire::receive::<Boot>(&lab) else {
+    let Ok(Some((boot, trees))) = wire::receive::<Boot>(&lab) else {
         return 1;
     };
-    match supervise(&lab, boot) {
+    match supervise(&lab, boot, trees) {
         Ok(ending) => ending.code as u8,
         Err(reason) => {
             let _ = wire::send(&lab, &Report::Failed(reason), &[]);
@@ -150,10 +150,11 @@ fn take_control() -> io::Result<OwnedFd> {
     Ok(lab)
 }
 
-fn supervise(lab: &OwnedFd, boot: Boot) -> Result<Ending, String> {
+fn supervise(lab: &OwnedFd, boot: Boot, trees: Vec<OwnedFd>) -> Result<Ending, String> {
     let isolated = boot.root.is_some();
     if let Some(root) = &boot.root {
-        root.enter().map_err(|error| error.to_string())?;
+        root.enter(&trees).map_err(|error| error.to_string())?;
+        drop(trees);
         rootfs::renounce().map_err(|error| error.to_string())?;
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     } else {

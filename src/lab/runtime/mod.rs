@@ -14,7 +14,8 @@
 //!   └────────── one packet socket ─────────────┘  └ reaps all
 //! ```
 //!
-//! Nothing outlives the lab. The outermost process gets a signal when the lab
+//! Nothing outlives the lab, but for the keeper of [bounded volumes](bounded), on
+//! purpose. The outermost process gets a signal when the lab
 //! dies, and every init ends when the lab's end of its socket closes. What
 //! escapes both is found by the next lab, from its [records].
 
@@ -33,6 +34,7 @@ use super::programs;
 use crate::sys::{Birth, Session};
 
 mod applets;
+mod bounded;
 mod console;
 mod container;
 pub mod cri;
@@ -49,6 +51,7 @@ mod usage;
 mod volumes;
 mod wire;
 
+pub use bounded::{Bounded, Placed};
 pub use console::ConsoleSpec;
 pub use container::{Container, ContainerSpec, Exit, StartError};
 pub use logs::ROTATE_AT;
@@ -81,6 +84,12 @@ const JOIN: &str = "lab-join";
 /// Hidden subcommand: make a network.
 const NETWORK: &str = "lab-network";
 
+/// Hidden subcommand: keep bounded volumes.
+const KEEPER: &str = "lab-keeper";
+
+/// Hidden subcommand: mount bounded volumes at their keeper's.
+const HAND: &str = "lab-volumes";
+
 /// Hidden subcommand: be process 1 of a container.
 const INIT: &str = "lab-init";
 
@@ -104,6 +113,8 @@ pub fn play_part() -> Option<u8> {
         ENTER => Some(init::enter()),
         JOIN => Some(init::join()),
         NETWORK => Some(sandbox::part()),
+        KEEPER => Some(bounded::keep()),
+        HAND => Some(bounded::serve()),
         INIT => Some(init::run()),
         _ => None,
     }
@@ -313,6 +324,7 @@ impl Runtime {
             child,
             control,
             record,
+            trees: spec.trees,
         };
         let container =
             Container::boot(id.clone(), name, &boot, spawned, console, log, remains).await?;
@@ -328,6 +340,25 @@ impl Runtime {
     /// When no thread can be had for it.
     pub fn sandboxes(&self) -> io::Result<Sandboxes> {
         Sandboxes::start(self.executable.clone(), self.config.run.clone())
+    }
+
+    /// The volumes with a bound that its containers can have.
+    ///
+    /// # Errors
+    /// When its directory cannot be used, or no thread can be had.
+    pub fn bounded(&self) -> io::Result<Bounded> {
+        let why_not = (self.isolation == Isolation::Group).then(|| {
+            "volumes have no bound here: pods are process groups, and nothing can be mounted for \
+             them"
+                .to_owned()
+        });
+        let executable = self.executable.clone();
+        Bounded::open(
+            &self.config.state,
+            executable,
+            self.config.run.clone(),
+            why_not,
+        )
     }
 
     /// Kills every container and waits until all are gone.
@@ -388,6 +419,7 @@ impl Runtime {
             network: None,
             links: Vec::new(),
             mounts: Vec::new(),
+            trees: Vec::new(),
             console: ConsoleSpec::default(),
             log_directory: log_directory.clone(),
             execution: 0,
@@ -403,6 +435,12 @@ impl Runtime {
         let _ = fs::remove_dir_all(log_directory);
         outcome
     }
+}
+
+/// Ends what outlives a runtime on purpose, so that its directory can be
+/// removed: the keeper of bounded volumes, and with it what is on them.
+pub fn forget(state: &Path) {
+    bounded::end_keeper(state);
 }
 
 fn clear(directory: &Path) -> io::Result<()> {

@@ -13,15 +13,15 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive,
-    mount_change, mount_move, mount_remount, unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount, mount_bind,
+    mount_bind_recursive, mount_change, mount_move, mount_remount, move_mount, unmount,
 };
 use rustix::process::{DumpableBehavior, pivot_root, set_dumpable_behavior};
 use rustix::thread::{
@@ -102,6 +102,8 @@ pub struct Mount {
     /// Directory of the host that the source cannot leave, whatever links a
     /// container has put into it.
     pub base: PathBuf,
+    /// Which of the container's trees stands in for `base`.
+    pub tree: Option<usize>,
     /// The source, relative to `base`.
     pub inside: PathBuf,
     /// Absolute path in the container.
@@ -133,8 +135,9 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 
 impl Root {
     /// Builds the root and moves the calling process, which must be alone in
-    /// new namespaces, into it. There is no way back.
-    pub fn enter(&self) -> Result<(), RootError> {
+    /// new namespaces, into it. There is no way back. `trees` are the detached
+    /// mounts of its bounded volumes.
+    pub fn enter(&self, trees: &[OwnedFd]) -> Result<(), RootError> {
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).step(|| "make mounts private".into())?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
@@ -152,7 +155,7 @@ impl Root {
         read_only.extend(SYSTEM_ETC.iter().map(|name| Path::new("/").join(name)));
         self.devices()?;
         self.proc()?;
-        self.stage_volumes()?;
+        self.stage_volumes(trees)?;
         self.pivot()?;
         make_read_only(&read_only)?;
         self.place_volumes()?;
@@ -309,15 +312,17 @@ impl Root {
     /// Brings the volumes' sources into the new root while the host's paths can
     /// still be seen. Their places are made later, when no link in a path can
     /// lead out of the new root any more.
-    fn stage_volumes(&self) -> Result<(), RootError> {
+    fn stage_volumes(&self, trees: &[OwnedFd]) -> Result<(), RootError> {
+        let places = self.place_trees(trees)?;
         for (index, volume) in self.mounts.iter().enumerate() {
             let step = || {
                 let source = volume.base.join(&volume.inside);
                 format!("mount {} on {}", source.display(), volume.target.display())
             };
+            let place = volume.tree.and_then(|tree| places.get(tree));
             let base = openat2(
                 CWD,
-                &volume.base,
+                place.unwrap_or(&volume.base),
                 OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
                 Mode::empty(),
                 ResolveFlags::empty(),
@@ -335,7 +340,28 @@ impl Root {
             let source = format!("/proc/self/fd/{}", source.as_raw_fd());
             mount_bind_recursive(source, &staged).step(step)?;
         }
+        for place in places {
+            unmount(&place, UnmountFlags::DETACH).step(|| "let go of a volume".into())?;
+        }
         Ok(())
+    }
+
+    /// Mounts the trees where volumes can be taken from them.
+    fn place_trees(&self, trees: &[OwnedFd]) -> Result<Vec<PathBuf>, RootError> {
+        let mut places = Vec::new();
+        for (index, tree) in trees.iter().enumerate() {
+            let place = self.directory(&format!(".volumes/tree-{index}"), 0o755)?;
+            move_mount(
+                tree,
+                "",
+                CWD,
+                &place,
+                MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+            )
+            .step(|| "mount a bounded volume".into())?;
+            places.push(place);
+        }
+        Ok(places)
     }
 
     fn pivot(&self) -> Result<(), RootError> {
@@ -389,10 +415,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 /// Opens `path` with `base` as its root: neither `..` nor a link leads out.
-pub(super) fn open_inside(
-    base: impl AsFd,
-    path: &Path,
-) -> rustix::io::Result<std::os::fd::OwnedFd> {
+pub(super) fn open_inside(base: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     let path = plain(path);
     openat2(
         base,

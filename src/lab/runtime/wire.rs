@@ -24,15 +24,17 @@ use super::rootfs::Root;
 /// The largest message. The kernel's own limit on a packet is a little above.
 const LARGEST: usize = 200 * 1024;
 
-/// The most descriptors one message carries: the three standard streams.
-const DESCRIPTORS: usize = 3;
+/// The most descriptors one message carries: as many as a container may have
+/// bounded volumes. Otherwise it is three at most, the standard streams.
+const DESCRIPTORS: usize = 32;
 
-/// The message before all others, where there is a network to join. Its user
-/// namespace and the network come with it.
+/// The message before all others, where there are namespaces to join: a user
+/// namespace and the one that it administers come with it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Join;
 
-/// The first message to an init: what it is to run, and in what.
+/// The first message to an init: what it is to run, and in what. The trees of
+/// its bounded volumes come with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Boot {
     /// Program and arguments.

@@ -1,10 +1,15 @@
 //! A claim: bound to a volume that fits, or to one that is made for it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{CLAIM_FINALIZER, claims_of, matching, provision, reference, remove_finalizer};
+use crate::lab::controllers::Surroundings;
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
+use crate::lab::runtime::Bounded;
+use crate::lab::shares;
 use crate::lab::store::{Key, Store, StoreError};
 
 /// Annotation of a claim whose binding is done.
@@ -14,26 +19,42 @@ const CHOSEN: &str = "pv.kubernetes.io/bound-by-controller";
 /// Annotation of a claim with the driver that makes its volume.
 const PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
 
-/// Takes a claim the next step towards its volume, or towards its end.
-pub fn reconcile(store: &Store, key: &Key, claim: &Value) {
-    let look = Look { store, key, claim };
+/// How long after a volume could not be made it is tried again.
+const RETRY: Duration = Duration::from_secs(15);
+
+/// Takes a claim the next step towards its volume, or towards its end. Says
+/// when to look again, if only time may help.
+pub fn reconcile(
+    store: &Store,
+    key: &Key,
+    claim: &Value,
+    around: &Surroundings,
+) -> Option<Duration> {
+    let look = Look {
+        store,
+        key,
+        claim,
+        bounded: around.bounded.as_ref(),
+    };
     if claim["metadata"]["deletionTimestamp"].is_string() {
         if !look.is_used() {
             remove_finalizer(store, key, CLAIM_FINALIZER);
         }
-        return;
+        return None;
     }
     match claim["spec"]["volumeName"].as_str().unwrap_or_default() {
-        "" => look.find_volume(),
+        "" => return look.find_volume(),
         name if claim["metadata"]["annotations"][BOUND] == "yes" => look.check_volume(name),
         name => look.take_named(name),
     }
+    None
 }
 
 struct Look<'a> {
     store: &'a Store,
     key: &'a Key,
     claim: &'a Value,
+    bounded: Option<&'a Bounded>,
 }
 
 impl Look<'_> {
@@ -48,7 +69,7 @@ impl Look<'_> {
     }
 
     /// Binds the claim to a volume that is there, or has one made.
-    fn find_volume(&self) {
+    fn find_volume(&self) -> Option<Duration> {
         let class_name = matching::class(self.claim);
         let class = Key::new(Resource::StorageClasses, "", class_name);
         let class = self.store.get(&class).filter(|_| !class_name.is_empty());
@@ -60,7 +81,7 @@ impl Look<'_> {
         let waits = waits && !self.is_used();
         if let Some(volume) = matching::choose(self.claim, &volumes, waits) {
             self.bind(volume);
-            return;
+            return None;
         }
         self.write_pending();
         if waits {
@@ -69,11 +90,11 @@ impl Look<'_> {
                 "WaitForFirstConsumer",
                 "waiting for first consumer to be created before binding",
             );
-            return;
+            return None;
         }
         match class {
             Some(class) if class["provisioner"] != "kubernetes.io/no-provisioner" => {
-                self.provision(&class);
+                return self.provision(&class);
             }
             None if !class_name.is_empty() => self.say(
                 Severity::Warning,
@@ -86,9 +107,10 @@ impl Look<'_> {
                 "no persistent volumes available for this claim and no storage class is set",
             ),
         }
+        None
     }
 
-    fn provision(&self, class: &Value) {
+    fn provision(&self, class: &Value) -> Option<Duration> {
         let driver = class["provisioner"].as_str().unwrap_or_default();
         // Gone in the meantime: nobody needs a volume.
         let _ = self.store.update_with(self.key, |claim| {
@@ -100,24 +122,29 @@ impl Look<'_> {
                 "Waiting for a volume to be created either by the external provisioner '{driver}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered."
             );
             self.say(Severity::Normal, "ExternalProvisioning", &message);
-            return;
+            return None;
         };
         let (namespace, name) = (&self.key.namespace, &self.key.name);
         let message =
             format!("External provisioner is provisioning volume for claim \"{namespace}/{name}\"");
         self.say_as(driver, Severity::Normal, "Provisioning", &message);
-        match provision::volume(self.claim, class) {
-            Err(why) => self.say_as(driver, Severity::Warning, "ProvisioningFailed", &why),
+        let made = provision::volume(self.claim, class)
+            .and_then(|volume| self.fits(&volume).map(|()| volume));
+        match made {
+            Err(why) => {
+                self.say_as(driver, Severity::Warning, "ProvisioningFailed", &why);
+                Some(RETRY)
+            }
             Ok(volume) => {
-                let Ok(volume) = self.store.create(Resource::PersistentVolumes, volume) else {
-                    return;
-                };
+                let created = self.store.create(Resource::PersistentVolumes, volume);
+                let volume = created.ok()?;
                 let message = format!(
                     "Successfully provisioned volume {}",
                     volume["metadata"]["name"].as_str().unwrap_or_default()
                 );
                 self.say_as(driver, Severity::Normal, "ProvisioningSucceeded", &message);
                 self.bind(&volume);
+                None
             }
         }
     }
@@ -168,6 +195,39 @@ impl Look<'_> {
         }
     }
 
+    /// Whether the lab has room for what has an end: it is a promise.
+    fn fits(&self, volume: &Value) -> Result<(), String> {
+        let bounded = self.bounded.filter(|it| it.why_not().is_none());
+        let own = shares::bounded(&volume["spec"]);
+        let (Some(bounded), Some((own, size))) = (bounded, own) else {
+            return Ok(());
+        };
+        let all = self.store.list(Resource::PersistentVolumes, None).items;
+        let all: Vec<_> = all
+            .iter()
+            .filter_map(|other| shares::bounded(&other["spec"]))
+            .collect();
+        let others = all.iter().map(|(name, size)| (name.as_str(), *size));
+        let wanted = others.chain([(own.as_str(), size)]);
+        bounded.obstacle(wanted).map_or(Ok(()), |why| {
+            Err(format!(
+                "{why}; ask for less, or take the storage class azurefile"
+            ))
+        })
+    }
+
+    fn grow_bounded(&self, volume: &Value) {
+        if let (Some(bounded), Some((name, size))) =
+            (self.bounded.cloned(), shares::bounded(&volume["spec"]))
+        {
+            tokio::spawn(async move {
+                if let Err(why) = bounded.grow(&name, size).await {
+                    tracing::warn!("the volume {name} does not grow: {why}");
+                }
+            });
+        }
+    }
+
     /// Gives a claim that asks for more what it asks for: directories grow.
     fn grow(&self, volume: &Value) {
         let class = Key::new(Resource::StorageClasses, "", matching::class(self.claim));
@@ -177,6 +237,13 @@ impl Look<'_> {
             return;
         }
         let size = self.claim["spec"]["resources"]["requests"]["storage"].clone();
+        let mut larger = Value::clone(volume);
+        larger["spec"]["capacity"]["storage"] = size.clone();
+        if let Err(why) = self.fits(&larger) {
+            self.say(Severity::Warning, "VolumeResizeFailed", &why);
+            return;
+        }
+        self.grow_bounded(&larger);
         let key = Key::of(Resource::PersistentVolumes, volume);
         let grown = self.store.update_with(&key, |volume| {
             volume["spec"]["capacity"]["storage"] = size.clone();

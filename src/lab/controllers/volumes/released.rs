@@ -1,18 +1,19 @@
 //! A volume: to be had, had, and what becomes of it when its claim is gone.
 
-use std::path::Path;
+use std::io;
 
 use serde_json::{Value, json};
 
 use super::{VOLUME_FINALIZER, provision, remove_finalizer};
+use crate::lab::controllers::Surroundings;
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
 use crate::lab::shares;
 use crate::lab::store::{Deletion, Key, Store, StoreError};
 
 /// Writes a volume's phase; a released one goes, with what it holds, if that is
-/// its reclaim policy. `disks` is where the shares are, if there are any.
-pub fn reconcile(store: &Store, key: &Key, volume: &Value, disks: Option<&Path>) {
+/// its reclaim policy.
+pub fn reconcile(store: &Store, key: &Key, volume: &Value, disks: &Surroundings) {
     let claimed = is_claimed(store, volume);
     if volume["metadata"]["deletionTimestamp"].is_string() && !claimed {
         remove_finalizer(store, key, VOLUME_FINALIZER);
@@ -42,7 +43,7 @@ fn is_claimed(store: &Store, volume: &Value) -> bool {
     found.is_some_and(|claim| claim["metadata"]["uid"] == reference["uid"])
 }
 
-fn release(store: &Store, key: &Key, volume: &Value, disks: Option<&Path>) {
+fn release(store: &Store, key: &Key, volume: &Value, disks: &Surroundings) {
     if volume["status"]["phase"] != "Failed" {
         phase(store, key, "Released", None);
     }
@@ -57,8 +58,7 @@ fn release(store: &Store, key: &Key, volume: &Value, disks: Option<&Path>) {
                 fail(store, key, volume, "VolumeFailedDelete", &why);
                 return;
             }
-            let removed = disks.map_or(Ok(()), |disks| shares::remove(disks, &volume["spec"]));
-            if let Err(error) = removed {
+            if let Err(error) = empty(&volume["spec"], disks) {
                 fail(store, key, volume, "VolumeFailedDelete", &error.to_string());
                 return;
             }
@@ -71,6 +71,19 @@ fn release(store: &Store, key: &Key, volume: &Value, disks: Option<&Path>) {
         }
         _ => {}
     }
+}
+
+/// Removes what a volume holds.
+fn empty(volume: &Value, disks: &Surroundings) -> io::Result<()> {
+    if let (Some(bounded), Some((name, _))) = (disks.bounded.clone(), shares::bounded(volume)) {
+        tokio::spawn(async move {
+            if let Err(why) = bounded.remove(&name).await {
+                tracing::warn!("the volume {name} stays: {why}");
+            }
+        });
+    }
+    let shares = disks.shares.as_deref();
+    shares.map_or(Ok(()), |shares| shares::remove(shares, volume))
 }
 
 fn fail(store: &Store, key: &Key, volume: &Value, reason: &str, why: &str) {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::lab::controllers::Surroundings;
 use crate::lab::controllers::world::World;
+use crate::lab::runtime::Bounded;
 use crate::lab::shares;
 use crate::lab::store::Deletion;
 
@@ -107,6 +108,37 @@ async fn a_disk_waits_for_its_first_consumer_and_a_used_claim_stays() {
                 && it.list(Resource::PersistentVolumes).is_empty()
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_disk_that_the_machine_has_no_memory_for_is_not_promised() {
+    let state = tempfile::tempdir().unwrap();
+    let bounded = Bounded::open(state.path(), "/none".into(), "run".into(), None).unwrap();
+    let world = World::start_in(Surroundings {
+        bounded: Some(bounded),
+        ..Surroundings::default()
+    });
+    world.play_node();
+    create_classes(&world.store);
+    let mut huge = claim("c", None, "ReadWriteOnce");
+    huge["spec"]["resources"]["requests"]["storage"] = json!("4Pi");
+    world.create(Resource::PersistentVolumeClaims, huge);
+    world.create(Resource::Pods, pod_with("c"));
+    let told = |it: &World| {
+        let events = it.list(Resource::Events);
+        let why = "take the storage class azurefile";
+        let mut said = events.iter().filter_map(|event| event["message"].as_str());
+        said.any(|message| message.contains("are free") && message.ends_with(why))
+    };
+    world.until("told", told).await;
+    assert_eq!(world.claim("c")["status"]["phase"], "Pending");
+    assert!(world.list(Resource::PersistentVolumes).is_empty());
+    let small = claim("d", None, "ReadWriteOnce");
+    world.create(Resource::PersistentVolumeClaims, small);
+    let mut second = pod_with("d");
+    second["metadata"]["name"] = json!("second");
+    world.create(Resource::Pods, second);
+    world.until("bound", |it| it.is_bound("d")).await;
 }
 
 #[tokio::test]

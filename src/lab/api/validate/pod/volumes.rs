@@ -6,6 +6,7 @@ use super::super::{LABEL, is_label};
 use super::items;
 use super::variables::{field_reference, required};
 use crate::lab::api::status::FieldError;
+use crate::lab::quantity;
 use crate::lab::shares::{DISK_DRIVER, FILE_DRIVER};
 
 /// Kinds of volume, with the field that each must have, if any.
@@ -91,20 +92,26 @@ fn one(kind: &str, source: &Value, path: &str, errors: &mut Vec<FieldError>) {
                 required(share, &path, "volumeAttributes.shareName", errors);
             }
         }
-        "emptyDir" => {
-            for (field, what) in [
-                ("sizeLimit", "bounds no"),
-                ("medium", "has no choice of media for"),
-            ] {
-                if source[field].as_str().is_some_and(|it| !it.is_empty()) {
-                    let why = format!("the lab {what} emptyDir volumes");
-                    errors.push(FieldError::forbidden(format!("{path}.{field}"), &why));
-                }
-            }
-        }
+        "emptyDir" => empty(source, &path, errors),
         "downwardAPI" => downward(source, &path, errors),
         "configMap" | "secret" => paths(source, &path, errors),
         _ => {}
+    }
+}
+
+/// A bound is a quantity, and memory the only medium besides the node's own.
+fn empty(source: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let limit = &source["sizeLimit"];
+    let text = limit.as_str().map(str::to_owned);
+    let text = text.or_else(|| limit.as_number().map(ToString::to_string));
+    if !limit.is_null() && text.as_deref().and_then(quantity::milli).is_none() {
+        let why = "must be a valid resource quantity";
+        errors.push(FieldError::invalid(format!("{path}.sizeLimit"), limit, why));
+    }
+    let medium = source["medium"].as_str().unwrap_or_default();
+    if !matches!(medium, "" | "Memory") {
+        let why = "the lab has no such medium for emptyDir volumes, only Memory";
+        errors.push(FieldError::forbidden(format!("{path}.medium"), why));
     }
 }
 
