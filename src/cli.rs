@@ -106,6 +106,7 @@ enum Command {
     Replay(commands::replay::Args),
     Runs(commands::runs::Args),
     Lab(commands::lab::Lab),
+    Init(commands::init::Args),
     Keys(commands::keys::Args),
     Themes(commands::themes::Args),
     /// The immortal throughput test: a job sends, a server sends back
@@ -147,6 +148,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Replay(args)) => commands::replay::run(&args),
         Some(Command::Runs(args)) => commands::runs::run(args),
         Some(Command::Lab(args)) => Ok(commands::lab::run(args)),
+        Some(Command::Init(args)) => commands::init::run(&args),
         Some(Command::Keys(args)) => commands::keys::run(&args),
         Some(Command::Themes(args)) => commands::themes::run(&args),
         Some(Command::Perftest(command)) => Ok(run_perftest(command)),

@@ -9,7 +9,8 @@
 //! - [`adapters`]: the cluster and the journal, which answer with events;
 //! - [`app`]: the loop, the terminal, and the wires between them;
 //! - [`cli`] and [`commands`]: arguments in, exit code out;
-//! - [`config`]: where the user's files live;
+//! - [`config`]: the user's files, and errors that point into them;
+//! - [`secret`]: values that never print;
 //! - [`immortal`]: the runtime that survives `kill -9`, and perftest on it;
 //! - [`lab`]: a small Kubernetes whose pods are real processes;
 //! - [`sys`]: the only unsafe code.
@@ -22,7 +23,7 @@ pub mod config;
 pub mod core;
 pub mod immortal;
 #[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
 pub mod lab;
+pub mod secret;
 pub mod sys;
 pub mod ui;

@@ -5,6 +5,7 @@
 //! is full: the queue is bounded and pushes back on the source, so nothing is
 //! dropped between a socket and the model.
 
+pub mod azure;
 pub mod cluster;
 pub mod journal;
 pub mod sink;

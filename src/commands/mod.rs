@@ -3,6 +3,7 @@
 pub mod cockpit;
 pub mod demo;
 mod headless;
+pub mod init;
 pub mod keys;
 pub mod kill;
 pub mod lab;

@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod around;
+pub mod azure;
 pub mod effect;
 pub mod event;
 pub mod model;

@@ -5,10 +5,7 @@ use std::error::Error as StdError;
 use http::Uri;
 use kube::{Error, core::Status};
 
-use crate::core::workload::text::printable;
-
-/// The longest text of a stranger that is repeated, bytes.
-const LONGEST_QUOTE: usize = 300;
+pub use crate::core::workload::text::quote;
 
 /// Why something could not be done, and what kind of trouble that is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,20 +88,6 @@ pub fn address(server: &Uri) -> String {
         "{}://{host}{port}{path}",
         server.scheme_str().unwrap_or("https")
     )
-}
-
-/// A stranger's words, made short and fit for the screen.
-pub fn quote(text: &str) -> String {
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut shown = printable(line.as_bytes());
-    if shown.len() > LONGEST_QUOTE {
-        let cut = (0..=LONGEST_QUOTE)
-            .rev()
-            .find(|at| shown.is_char_boundary(*at));
-        shown.truncate(cut.unwrap_or(0));
-        shown.push('…');
-    }
-    shown
 }
 
 fn of_status(what: &str, server: &Uri, status: &Status) -> Failure {
@@ -283,7 +266,7 @@ mod tests {
     fn a_strangers_words_are_short_and_printable() {
         let page = format!("<html>\x1b[31m\n{}</html>", "x".repeat(5000));
         let shown = quote(&page);
-        assert!(shown.len() <= LONGEST_QUOTE + 3 && shown.ends_with('…'));
+        assert!(shown.len() <= 303 && shown.ends_with('…'));
         assert!(!shown.contains('\x1b') && !shown.contains('\n'));
     }
 

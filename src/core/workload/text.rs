@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 /// one loses is said at its end.
 pub const LONGEST_LINE: usize = 4096;
 
+/// The longest text of a stranger that is repeated in a sentence, bytes.
+const LONGEST_QUOTE: usize = 300;
+
 /// Tab stops, as terminals have them.
 const TAB: usize = 8;
 
@@ -16,6 +19,20 @@ const TAB: usize = 8;
 /// An ANSI escape sequence is shown, not obeyed: `\x1b[31m` reads `␛[31m`.
 pub fn printable(bytes: &[u8]) -> String {
     printable_start(bytes, 0)
+}
+
+/// A stranger's words, made short and fit for the screen.
+pub fn quote(text: &str) -> String {
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown = printable(line.as_bytes());
+    if shown.len() > LONGEST_QUOTE {
+        let cut = (0..=LONGEST_QUOTE)
+            .rev()
+            .find(|at| shown.is_char_boundary(*at));
+        shown.truncate(cut.unwrap_or(0));
+        shown.push('…');
+    }
+    shown
 }
 
 /// Like [`printable`], for a line of which only the first `bytes` were kept:

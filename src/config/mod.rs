@@ -1,4 +1,12 @@
-//! Where the user's files live.
+//! The user's files: where they live, what may stand in them, and errors that
+//! point at what is wrong.
+
+pub mod fields;
+pub mod file;
+pub mod migrate;
+mod place;
+pub mod schema;
+pub mod write;
 
 use std::path::PathBuf;
 

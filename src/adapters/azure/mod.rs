@@ -1,0 +1,20 @@
+//! Azure: signing in, and the resource manager's interface.
+//!
+//! Requests are written by hand on `azure_core`'s pipeline: there is no management
+//! library for Rust. What the pipeline does badly for a person who watches (silent
+//! retries, errors cut short, operations of which only the end is known) is done
+//! here: [`client`] retries with a countdown, [`lro`] follows operations,
+//! [`error`] finds the cause.
+
+pub mod advice;
+pub mod api;
+mod certificate;
+pub mod client;
+pub mod cloud;
+pub mod credential;
+pub mod error;
+pub mod lro;
+
+pub use client::{Answer, Client, Notice};
+pub use cloud::Cloud;
+pub use error::Failure;

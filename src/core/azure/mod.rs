@@ -1,0 +1,10 @@
+//! Azure as the cockpit thinks of it: what is wanted, by which names, and what
+//! there is to do about it. No requests here; those are the adapter's.
+
+pub mod check;
+pub mod names;
+pub mod settings;
+
+/// The tag, and its value, of every resource that aks-tui made: only what carries
+/// it is deleted without being named by hand.
+pub const OWNER: (&str, &str) = ("app.kubernetes.io_managed-by", "aks-tui");

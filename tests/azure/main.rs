@@ -1,0 +1,7 @@
+//! The Azure adapter against a server that answers as the resource manager is
+//! documented to.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod client;
+mod fake;
+mod sign_in;
