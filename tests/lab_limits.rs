@@ -4,89 +4,22 @@
 #![allow(clippy::large_futures, reason = "kube's are, and tests have the stack")]
 #![cfg(target_os = "linux")]
 
+#[path = "support/reach.rs"]
+mod reach;
 #[path = "support/lab.rs"]
 mod support;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use http::{Method, Request, StatusCode};
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use proptest::prelude::*;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use reach::{ADMIN, Reach, VIEW, allow_many_files};
 use serde_json::{Value, json};
 use support::{Lab, PATIENCE};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-
-/// A lab and the ways to reach it as somebody who does not use a library.
-struct Reach {
-    address: String,
-    connector: TlsConnector,
-    tokens: Vec<String>,
-}
-
-impl Reach {
-    fn new(lab: &Lab) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = Kubeconfig::read_from(lab.kubeconfig()).unwrap();
-        let cluster = kubeconfig.clusters[0].cluster.clone().unwrap();
-        let data = cluster.certificate_authority_data.unwrap();
-        let authority = BASE64_STANDARD.decode(data).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(&authority).unwrap())
-            .unwrap();
-        let config = rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let text = std::fs::read_to_string(lab.kubeconfig()).unwrap();
-        let lines = text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("token: "));
-        Self {
-            address: cluster.server.unwrap().replace("https://", ""),
-            connector: TlsConnector::from(Arc::new(config)),
-            tokens: lines.map(str::to_owned).collect(),
-        }
-    }
-
-    async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let socket = TcpStream::connect(&self.address).await?;
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        self.connector.connect(name, socket).await
-    }
-
-    /// Sends a head and what follows it; the answer as far as it has come.
-    async fn ask(
-        &self,
-        user: usize,
-        head: &str,
-        body: &[u8],
-    ) -> std::io::Result<(TlsStream<TcpStream>, String)> {
-        let mut stream = self.connect().await?;
-        let token = &self.tokens[user];
-        let head = format!("{head}\r\nhost: lab\r\nauthorization: Bearer {token}\r\n\r\n");
-        stream.write_all(head.as_bytes()).await?;
-        // Who is refused is not read to the end.
-        let _ = stream.write_all(body).await;
-        let mut answer = vec![0; 4096];
-        let length = stream.read(&mut answer).await?;
-        answer.truncate(length);
-        Ok((stream, String::from_utf8_lossy(&answer).into_owned()))
-    }
-}
-
-/// The order of users in the kubeconfig.
-const ADMIN: usize = 0;
-const VIEW: usize = 1;
 
 async fn client(lab: &Lab) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -111,13 +44,6 @@ async fn slowest(reach: &Reach) -> Duration {
         slowest = slowest.max(start.elapsed());
     }
     slowest
-}
-
-fn allow_many_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).unwrap();
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@
 //!   deletion of whole collections; list in pages, watch with bookmarks,
 //!   streaming lists and *410*; label and field selectors; JSON, merge and
 //!   strategic merge patches; server-side apply; dry runs; field validation; tables; discovery; bounds on
-//!   what one user may ask at once (*429*);
+//!   what one user may ask at once (*429*), on connections that say little or
+//!   much, or never end;
 //! - [`managed`]: who manages which field, conflicts, taking over and letting go;
 //! - [`schema`]: Kubernetes' own schemas, for merging and for `kubectl explain`;
 //! - [`access`]: three users (a context each), roles and bindings, service

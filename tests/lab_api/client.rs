@@ -1,5 +1,9 @@
 //! Ways to talk to a lab.
-#![allow(dead_code, reason = "each test file uses what it needs")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses what it needs"
+)]
 
 use http::{Method, Request, StatusCode};
 use k8s_openapi::api::core::v1::Pod;

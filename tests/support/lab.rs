@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,6 +22,8 @@ pub struct Lab {
     pub run: String,
     /// Its state directory.
     pub state: PathBuf,
+    /// What it says of trouble.
+    said: Arc<Mutex<String>>,
     // Last, so that it outlives the process.
     home: Option<tempfile::TempDir>,
 }
@@ -52,10 +54,16 @@ impl Lab {
             .spawn()
             .unwrap();
         let mut stderr = child.stderr.take().unwrap();
-        let said = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            text
+        let said = Arc::new(Mutex::new(String::new()));
+        let listening = std::thread::spawn({
+            let said = Arc::clone(&said);
+            move || {
+                let mut bytes = [0; 4096];
+                while let Ok(length @ 1..) = stderr.read(&mut bytes) {
+                    let text = String::from_utf8_lossy(&bytes[..length]);
+                    said.lock().unwrap().push_str(&text);
+                }
+            }
         });
         let stdout = child.stdout.take().unwrap();
         let (sender, receiver) = mpsc::channel();
@@ -70,11 +78,13 @@ impl Lab {
                 about: serde_json::from_str(&line).unwrap(),
                 run,
                 state: state.to_owned(),
+                said,
                 home: None,
             }),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let status = child.wait().unwrap();
-                let said = said.join().unwrap();
+                listening.join().unwrap();
+                let said = said.lock().unwrap().clone();
                 Err(format!("{said}[{}]", status.code().unwrap_or(-1)))
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -92,6 +102,13 @@ impl Lab {
     /// The pid of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it has broken, if it has.
+    pub fn panics(&self) -> Vec<String> {
+        let said = self.said.lock().unwrap();
+        let lines = said.lines().filter(|line| line.contains("panicked"));
+        lines.map(str::to_owned).collect()
     }
 
     /// Asks it to stop and waits until it has.

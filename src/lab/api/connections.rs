@@ -1,10 +1,11 @@
 //! The open connections, bounded. When there are as many as there may be, one
-//! on which nothing happens makes room: whoever opens thousands and is silent
-//! keeps nobody out.
+//! on which nothing happens makes room, or else one whose request takes its time
+//! to come: whoever opens thousands and says little keeps nobody out.
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -22,12 +23,16 @@ pub struct Connections {
 struct Table {
     next: u64,
     open: HashMap<u64, Entry>,
+    /// When one was last asked to go.
+    asked: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Entry {
     /// Requests under way, and whatever else goes on.
     busy: usize,
+    /// Those among them that have not come in as a whole.
+    receiving: usize,
     /// Whether it ever carried a token that opens.
     known: bool,
     /// Since when nothing happens.
@@ -47,6 +52,14 @@ pub struct Line {
 /// A request under way.
 #[derive(Debug)]
 pub struct Busy(Arc<Line>);
+
+/// A request that is still coming in.
+#[derive(Debug)]
+pub struct Receiving<'a>(&'a Line);
+
+/// Whoever was asked to leave and has not within this time, because its client
+/// does not take the last of its answer, is not waited for alone.
+const COURTESY: Duration = Duration::from_millis(50);
 
 impl Connections {
     /// Room for `limit` connections.
@@ -68,7 +81,8 @@ impl Connections {
             if let Some(line) = self.try_enter() {
                 return line;
             }
-            self.freed.notified().await;
+            // Somebody else is asked if it takes longer.
+            let _ = tokio::time::timeout(COURTESY, self.freed.notified()).await;
         }
     }
 
@@ -77,10 +91,17 @@ impl Connections {
         let mut table = self.table();
         if table.open.len() >= self.limit {
             let leaving = table.open.values().any(|it| it.close.is_cancelled());
-            let idle = table.open.values().filter(|it| it.busy == 0);
-            let spare = idle.min_by_key(|it| (it.known, it.since));
-            if let (Some(spare), false) = (spare, leaving) {
+            let now = Instant::now();
+            if leaving && table.asked.is_some_and(|asked| now < asked + COURTESY) {
+                return None;
+            }
+            let staying = table.open.values().filter(|it| !it.close.is_cancelled());
+            let spare = staying
+                .filter(|it| it.busy == it.receiving)
+                .min_by_key(|it| (it.receiving, it.known, it.since));
+            if let Some(spare) = spare {
                 spare.close.cancel();
+                table.asked = Some(now);
             }
             return None;
         }
@@ -89,6 +110,7 @@ impl Connections {
         let close = CancellationToken::new();
         let entry = Entry {
             busy: 0,
+            receiving: 0,
             known: false,
             since: Instant::now(),
             close: close.clone(),
@@ -114,6 +136,15 @@ impl Line {
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.with(|entry| entry.busy += 1);
         Busy(Arc::clone(self))
+    }
+
+    /// The request that has begun is still coming in, while this is held.
+    pub fn receiving(&self) -> Receiving<'_> {
+        self.with(|entry| {
+            entry.receiving += 1;
+            entry.since = Instant::now();
+        });
+        Receiving(self)
     }
 
     /// Its client has a token that opens.
@@ -152,10 +183,15 @@ impl Drop for Busy {
     }
 }
 
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.with(|entry| entry.receiving -= 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_connection_makes_room_and_a_busy_one_does_not() {
@@ -189,5 +225,34 @@ mod tests {
         busy.unwanted().await;
         drop(busy);
         waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_its_time_to_come_makes_room_after_the_silent_ones() {
+        let connections = Connections::new(3);
+        let lines = [
+            connections.enter().await,
+            connections.enter().await,
+            connections.enter().await,
+        ];
+        let [slow, whole, idle] = &lines;
+        slow.known();
+        whole.known();
+        let _requests = [slow.begin(), whole.begin()];
+        let coming = slow.receiving();
+        drop(whole.receiving());
+        let mut more = std::pin::pin!(connections.enter());
+        let asked = [slow, whole, idle].map(|it| it.close.clone());
+        let asked = || asked.each_ref().map(CancellationToken::is_cancelled);
+        assert!(futures::poll!(&mut more).is_pending());
+        assert_eq!(asked(), [false, false, true]);
+        // Who is slow to go is not waited for alone.
+        tokio::time::advance(COURTESY).await;
+        assert!(futures::poll!(&mut more).is_pending());
+        assert_eq!(asked(), [true, false, true]);
+        drop(coming);
+        tokio::time::advance(COURTESY).await;
+        assert!(futures::poll!(&mut more).is_pending());
+        assert_eq!(asked(), [true, false, true]);
     }
 }

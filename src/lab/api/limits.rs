@@ -16,6 +16,9 @@ use super::status::ApiError;
 const RUNNING: usize = 128;
 /// Watches, logs, commands and the like of one user that go on at once.
 pub const STREAMS: usize = 512;
+/// Connections to pods' ports of one user that are forwarded at once. One
+/// conversation carries many of them.
+const FORWARDED: usize = 1024;
 /// KiB of bodies of one user that are read at once.
 const BODIES: u32 = 32 * 1024;
 /// Requests of one user a second, in the long run.
@@ -30,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Flow {
     running: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    forwarded: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     /// When the bucket is full again. It only moves forward.
     full: Mutex<Instant>,
@@ -47,10 +51,11 @@ impl Limits {
             return Arc::clone(flow);
         }
         let now = Instant::now();
-        flows.retain(|_, flow| Arc::strong_count(flow) > 1 || flow.full_at() > now);
+        flows.retain(|_, flow| Arc::strong_count(flow) > 1 || !flow.is_unused(now));
         let flow = Arc::new(Flow {
             running: Arc::new(Semaphore::new(RUNNING)),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            forwarded: Arc::new(Semaphore::new(FORWARDED)),
             bodies: Arc::new(Semaphore::new(BODIES as usize)),
             full: Mutex::new(now),
         });
@@ -60,8 +65,14 @@ impl Limits {
 }
 
 impl Flow {
-    fn full_at(&self) -> Instant {
-        *self.full.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether forgetting it would make no difference.
+    fn is_unused(&self, now: Instant) -> bool {
+        let full = *self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full <= now
+            && self.running.available_permits() == RUNNING
+            && self.streams.available_permits() == STREAMS
+            && self.forwarded.available_permits() == FORWARDED
+            && self.bodies.available_permits() == BODIES as usize
     }
 
     /// Takes one request out of the bucket; says how long to wait for it.
@@ -77,15 +88,24 @@ impl Flow {
         Some(wait)
     }
 
-    /// A place for a request, held until it is answered.
+    /// Lets a request in, when it is time for one more.
     ///
     /// # Errors
     /// *429*.
-    pub async fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+    pub async fn enter(&self) -> Result<(), ApiError> {
         let wait = self.take().ok_or_else(ApiError::too_many_requests)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        Ok(())
+    }
+
+    /// A place for a request that has come in as a whole, held until it is
+    /// answered.
+    ///
+    /// # Errors
+    /// *429*.
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         within(Arc::clone(&self.running).acquire_owned()).await
     }
 
@@ -99,15 +119,51 @@ impl Flow {
         place.map_err(|_| ApiError::too_many_requests())
     }
 
-    /// Room for a body of so many bytes, held while it is used.
+    /// Places for connections to pods' ports, each held until it ends.
+    pub fn forwarded(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.forwarded)
+    }
+
+    /// Room for a body that comes in pieces.
+    pub fn room(&self) -> Room {
+        Room {
+            bodies: Arc::clone(&self.bodies),
+            taken: None,
+        }
+    }
+}
+
+/// The room that a body takes, as much as has come of it: what is announced
+/// and does not come takes nothing from anybody. It is free again when this is
+/// dropped.
+#[derive(Debug)]
+pub struct Room {
+    bodies: Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Grows to so many bytes.
     ///
     /// # Errors
-    /// *429*.
-    pub async fn body(&self, bytes: u64) -> Result<OwnedSemaphorePermit, ApiError> {
-        let size = u32::try_from(bytes.div_ceil(1024))
-            .unwrap_or(BODIES)
-            .min(BODIES);
-        within(Arc::clone(&self.bodies).acquire_many_owned(size)).await
+    /// *429* when there is no room for so long that the client had better come
+    /// again.
+    pub async fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let wanted = bytes.div_ceil(1024).min(BODIES as usize);
+        let had = self
+            .taken
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = wanted.saturating_sub(had) as u32;
+        if more == 0 {
+            return Ok(());
+        }
+        let more = within(Arc::clone(&self.bodies).acquire_many_owned(more)).await?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        Ok(())
     }
 }
 
@@ -130,11 +186,11 @@ mod tests {
         let flow = limits.flow("greedy");
         let start = Instant::now();
         for _ in 0..BURST as usize {
-            drop(flow.enter().await.unwrap());
+            flow.enter().await.unwrap();
         }
         assert!(start.elapsed().is_zero());
         for _ in 0..RATE as usize {
-            drop(flow.enter().await.unwrap());
+            flow.enter().await.unwrap();
         }
         assert!(
             start.elapsed() >= Duration::from_millis(900),
@@ -159,9 +215,27 @@ mod tests {
         assert!(limits.flow("b").stream().is_ok());
         drop(held);
         assert!(flow.stream().is_ok());
-        let body = flow.body(u64::MAX).await.unwrap();
-        assert_eq!(flow.body(1).await.unwrap_err().code, 429);
-        drop(body);
-        assert!(flow.body(1).await.is_ok());
+        let (mut large, mut small) = (flow.room(), flow.room());
+        large.grow(usize::MAX).await.unwrap();
+        assert_eq!(small.grow(1).await.unwrap_err().code, 429);
+        drop(large);
+        small.grow(1).await.unwrap();
+        small.grow(1024).await.unwrap();
+        assert_eq!(flow.bodies.available_permits(), BODIES as usize - 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_on_is_counted_also_when_nothing_is_asked() {
+        let limits = Limits::default();
+        let held: Vec<_> = (0..STREAMS)
+            .map(|_| limits.flow("a").stream().unwrap())
+            .collect();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        // The flow of somebody new is the time to forget others.
+        drop(limits.flow("b"));
+        assert_eq!(limits.flow("a").stream().unwrap_err().code, 429);
+        drop(held);
+        drop(limits.flow("c"));
+        assert_eq!(limits.0.lock().unwrap().len(), 1);
     }
 }

@@ -1,13 +1,15 @@
 //! What a request carries besides its path: query, formats, body.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use serde_json::Value;
 
+use super::limits::Room;
 use super::status::ApiError;
 use super::{protobuf, yaml};
 use crate::lab::kinds::Resource;
@@ -187,27 +189,42 @@ pub fn content_type(headers: &HeaderMap) -> &str {
     essence.unwrap_or_default().trim()
 }
 
-/// Reads a body to its end.
+/// Reads a body to its end, and takes the room that it needs.
 ///
 /// # Errors
-/// *413* when it is too long, *408* when it takes too long, *400* when the
-/// client breaks off.
-pub async fn read_body<B>(body: B) -> Result<Bytes, ApiError>
+/// *413* when it is too long, *408* when it takes too long, *429* when there is
+/// no room for it, *400* when the client breaks off.
+pub async fn read_body<B>(body: B, room: &mut Room) -> Result<Bytes, ApiError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_LIMIT).collect());
-    match collected.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::too_large(BODY_LIMIT)),
-        Ok(Err(error)) => Err(ApiError::bad_request(format!(
-            "the request body could not be read: {error}"
-        ))),
-        Err(_) => Err(ApiError::timeout(
+    let body = std::pin::pin!(Limited::new(body, BODY_LIMIT));
+    let read = tokio::time::timeout(BODY_TIME, read_all(body, room));
+    read.await.unwrap_or_else(|_| {
+        Err(ApiError::timeout(
             "the request body did not arrive within 30 seconds",
-        )),
+        ))
+    })
+}
+
+async fn read_all<B>(mut body: Pin<&mut Limited<B>>, room: &mut Room) -> Result<Bytes, ApiError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error {
+            error if error.is::<LengthLimitError>() => ApiError::too_large(BODY_LIMIT),
+            error => ApiError::bad_request(format!("the request body could not be read: {error}")),
+        })?;
+        if let Ok(bytes) = frame.into_data() {
+            room.grow(read.len() + bytes.len()).await?;
+            read.extend_from_slice(&bytes);
+        }
     }
+    Ok(read.freeze())
 }
 
 /// Reads an object from a body; none when the body is empty.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,7 +67,7 @@ impl Api {
         let sender = authorize::sender(request.headers(), &self.users, &self.store)?;
         line.known();
         let flow = self.limits.flow(&sender.name);
-        let _turn = flow.enter().await?;
+        flow.enter().await?;
         let user = authorize::speaks_for(request.headers(), sender, &self.store)?;
         authorize::check(&request, &user, &self.store)?;
         // What goes on counts apart: it would fill the turns of what does not.
@@ -75,10 +75,10 @@ impl Api {
         let upgrade = request.headers().contains_key(header::UPGRADE);
         let proxied = path::proxied(request.uri().path()).is_some();
         if !upgrade && !proxied && !query.flag("watch")? && !query.flag("follow")? {
-            return self.serve(request, user, &flow).await;
+            return self.serve(request, user, &flow, line).await;
         }
         let place = flow.stream()?;
-        let response = self.serve(request, user, &flow).await?;
+        let response = self.serve(request, user, &flow, line).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             line.keep(Box::new(place));
             return Ok(response);
@@ -86,7 +86,13 @@ impl Api {
         Ok(respond::holding(response, place))
     }
 
-    async fn serve(&self, request: Request<Incoming>, user: User, flow: &Flow) -> Answer {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        user: User,
+        flow: &Flow,
+        line: &Line,
+    ) -> Answer {
         let target =
             path::parse(&self.store, request.uri().path()).ok_or_else(ApiError::no_such_path)?;
         let query = Query::parse(request.uri().query());
@@ -99,15 +105,16 @@ impl Api {
             && streams::serves(*resource, part)
         {
             let key = Key::new(*resource, namespace, name);
-            return streams::answer(self, &key, part, &query, request).await;
+            let _turn = flow.turn().await?;
+            return streams::answer(self, &key, part, &query, flow, request).await;
         }
         let (head, body) = request.into_parts();
-        let length = body
-            .size_hint()
-            .upper()
-            .unwrap_or(request::BODY_LIMIT as u64);
-        let _room = flow.body(length).await?;
-        let body = request::read_body(body).await?;
+        // A client that takes its time for this takes nobody's turn.
+        let mut room = flow.room();
+        let receiving = line.receiving();
+        let body = request::read_body(body, &mut room).await?;
+        drop(receiving);
+        let _turn = flow.turn().await?;
         let call = Call {
             method: head.method.clone(),
             query,

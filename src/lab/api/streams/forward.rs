@@ -18,7 +18,7 @@ use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -39,6 +39,9 @@ const SPDY: [&str; 1] = ["portforward.k8s.io"];
 
 /// The most ports of one request: channels are numbered by a byte.
 const PORTS: usize = 128;
+/// The most connections that one conversation over SPDY carries at once,
+/// counting those of which one stream of the pair has come.
+const CARRIED: usize = 512;
 /// How much is read from a pod at a time, in bytes.
 const CHUNK: usize = 32 * 1024;
 /// How many pieces wait for a slow reader.
@@ -60,6 +63,8 @@ pub struct Target {
     pub pod: String,
     /// Its uid.
     pub uid: String,
+    /// Places for connections, of the user who asks for them.
+    pub places: Arc<Semaphore>,
 }
 
 /// What carries the bytes.
@@ -175,6 +180,9 @@ impl Target {
         let Some(address) = self.address else {
             return Err(failed(&"the pod has no address yet"));
         };
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(failed(&"this user has too many connections forwarded"));
+        };
         let connected = self.node.dial(address, port).await;
         let connection = connected.map_err(|error| {
             let why = refusal(&error);
@@ -247,6 +255,11 @@ async fn over_streams(mut streams: Streams, target: &Target) {
                 }
             ),
         };
+        let full = connections.len() + waiting.len() >= CARRIED;
+        if full && !waiting.contains_key(&request) {
+            stream.output.refuse().await;
+            continue;
+        }
         let mut pair = waiting.remove(&request).unwrap_or_default();
         if data {
             pair.data = Some((number, stream));

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use super::limits::Flow;
 use super::request::Query;
 use super::respond::{self, Body};
 use super::route::Api;
@@ -52,12 +53,13 @@ pub async fn answer(
     key: &Key,
     part: &str,
     query: &Query,
+    flow: &Flow,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
     if part == "proxy" {
         return proxy::answer(api, key, request).await;
     }
-    upgrade(api, key, part, query, &mut request)
+    upgrade(api, key, part, query, flow, &mut request)
 }
 
 /// Answers a request for one of a pod's streams.
@@ -66,6 +68,7 @@ fn upgrade(
     key: &Key,
     part: &str,
     query: &Query,
+    flow: &Flow,
     request: &mut Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
     if !matches!(*request.method(), Method::GET | Method::POST) {
@@ -80,7 +83,7 @@ fn upgrade(
     }
     reach::streams(api.node.as_ref(), &pod)?;
     if part == "portforward" {
-        return port_forward(api, &pod, query, request);
+        return port_forward(api, &pod, query, flow, request);
     }
     let container = logs::container(&pod, query.get("container"))?.to_owned();
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
@@ -116,6 +119,7 @@ fn port_forward(
     api: &Api,
     pod: &Value,
     query: &Query,
+    flow: &Flow,
     request: &mut Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
     let address: Option<IpAddr> = pod["status"]["podIP"]
@@ -130,6 +134,7 @@ fn port_forward(
             .unwrap_or_default()
             .to_owned(),
         uid: uid(pod),
+        places: flow.forwarded(),
     };
     let stop = api.stop.clone();
     api.tasks
