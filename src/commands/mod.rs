@@ -1,5 +1,6 @@
 //! One file a subcommand: arguments in, exit code out.
 
+pub mod azure;
 pub mod cockpit;
 pub mod demo;
 mod headless;

@@ -2,6 +2,10 @@
 //! documented to.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod apply;
+mod clean;
 mod client;
 mod fake;
+mod plan;
 mod sign_in;
+mod world;

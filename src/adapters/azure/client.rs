@@ -6,15 +6,16 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use azure_core::{
     error::ErrorKind,
     http::{
-        Context, Method, Pipeline, PipelineSendOptions, Request, Url,
-        headers::{HeaderName, Headers},
+        Context, Method, Pipeline, PipelineSendOptions, Request, Url, headers::Headers,
         policies::auth::BearerTokenAuthorizationPolicy,
     },
 };
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
+pub use super::call::{Answer, Call};
 use super::{
+    call::retry_after,
     cloud::Cloud,
     credential::{Identity, Kept},
     error::Failure,
@@ -64,106 +65,6 @@ pub enum Notice {
 
 /// Who hears notices.
 pub type Listener = Arc<dyn Fn(Notice) + Send + Sync>;
-
-/// A request that is to be sent.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// What it is for, to say when it fails: `create the registry xyzreg`.
-    pub wanted: String,
-    method: Method,
-    path: String,
-    query: Vec<(String, String)>,
-    body: Option<Value>,
-    accepted: &'static [u16],
-}
-
-impl Call {
-    /// A request of any method. `path` is below the resource manager.
-    pub fn new(
-        wanted: impl Into<String>,
-        method: Method,
-        path: impl Into<String>,
-        api: &str,
-    ) -> Self {
-        Self {
-            wanted: wanted.into(),
-            method,
-            path: path.into(),
-            query: vec![("api-version".to_owned(), api.to_owned())],
-            body: None,
-            accepted: &[],
-        }
-    }
-
-    /// Reads something.
-    pub fn get(wanted: impl Into<String>, path: impl Into<String>, api: &str) -> Self {
-        Self::new(wanted, Method::Get, path, api)
-    }
-
-    /// Makes or replaces something.
-    pub fn put(wanted: impl Into<String>, path: impl Into<String>, api: &str, body: Value) -> Self {
-        Self::new(wanted, Method::Put, path, api).body(body)
-    }
-
-    /// Asks for an action.
-    pub fn post(wanted: impl Into<String>, path: impl Into<String>, api: &str) -> Self {
-        Self::new(wanted, Method::Post, path, api)
-    }
-
-    /// Deletes something.
-    pub fn delete(wanted: impl Into<String>, path: impl Into<String>, api: &str) -> Self {
-        Self::new(wanted, Method::Delete, path, api)
-    }
-
-    /// With this body.
-    pub fn body(mut self, body: Value) -> Self {
-        self.body = Some(body);
-        self
-    }
-
-    /// With one more parameter.
-    pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.query.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// These statuses are answers, too, not failures.
-    pub const fn accepting(mut self, statuses: &'static [u16]) -> Self {
-        self.accepted = statuses;
-        self
-    }
-
-    /// The method.
-    pub const fn method(&self) -> Method {
-        self.method
-    }
-}
-
-/// What the service answered.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers.
-    pub headers: Headers,
-    /// The body; null if there is none, or none in JSON.
-    pub body: Value,
-    /// Where it came from.
-    pub url: Url,
-}
-
-impl Answer {
-    /// A header's value.
-    pub fn header(&self, name: &'static str) -> Option<&str> {
-        self.headers
-            .get_optional_str(&HeaderName::from_static(name))
-    }
-
-    /// How long the service wants to be left alone.
-    pub fn retry_after(&self) -> Option<Duration> {
-        retry_after(&self.headers)
-    }
-}
 
 /// Who talks to the resource manager.
 #[derive(Clone)]
@@ -302,18 +203,37 @@ impl Client {
         }
     }
 
-    /// Asks somebody else, without a token: the price list, a log with its own key.
+    /// Asks somebody else, without a token: the price list.
     pub async fn ask(&self, wanted: &str, url: Url) -> Result<(u16, Headers, Vec<u8>), Failure> {
-        self.retrying(
-            wanted,
-            Method::Get,
-            || async {
-                let mut request = Request::new(url.clone(), Method::Get);
-                raw(&self.plain, &mut request).await
-            },
-            &[404, 416],
-        )
-        .await
+        self.plain_get(wanted, url, None, &[]).await
+    }
+
+    /// Asks an address that carries its own key for what follows the first `from`
+    /// bytes. What is not there yet (404) and what has no more (416) are answers.
+    pub async fn ask_from(
+        &self,
+        wanted: &str,
+        url: Url,
+        from: u64,
+    ) -> Result<(u16, Headers, Vec<u8>), Failure> {
+        self.plain_get(wanted, url, Some(from), &[404, 416]).await
+    }
+
+    async fn plain_get(
+        &self,
+        wanted: &str,
+        url: Url,
+        from: Option<u64>,
+        accepted: &[u16],
+    ) -> Result<(u16, Headers, Vec<u8>), Failure> {
+        let attempt = || async {
+            let mut request = Request::new(url.clone(), Method::Get);
+            if let Some(from) = from {
+                request.insert_header("range", format!("bytes={from}-"));
+            }
+            raw(&self.plain, &mut request).await
+        };
+        self.retrying(wanted, Method::Get, attempt, accepted).await
     }
 
     /// Hands a blob to an address that carries its own key.
@@ -490,24 +410,6 @@ fn backoff(tried: u32) -> Duration {
         .saturating_mul(1 << (tried - 1).min(10))
         .min(LONGEST_WAIT);
     full.mul_f64(0.75 + 0.25 * fastrand::f64())
-}
-
-/// `Retry-After` in seconds or as a date, or Azure's own in milliseconds.
-fn retry_after(headers: &Headers) -> Option<Duration> {
-    let text = |name: &'static str| headers.get_optional_str(&HeaderName::from_static(name));
-    for name in ["x-ms-retry-after-ms", "retry-after-ms"] {
-        if let Some(millis) = text(name).and_then(|text| text.trim().parse().ok()) {
-            return Some(Duration::from_millis(millis));
-        }
-    }
-    let value = text("retry-after")?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Duration::try_from(at - jiff::Timestamp::now())
-        .ok()
-        .or(Some(Duration::ZERO))
 }
 
 /// Why no answer came.

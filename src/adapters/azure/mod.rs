@@ -8,12 +8,23 @@
 
 pub mod advice;
 pub mod api;
+pub mod apply;
+pub mod build;
+mod call;
 mod certificate;
+pub mod clean;
 pub mod client;
 pub mod cloud;
 pub mod credential;
 pub mod error;
+pub mod kubernetes;
 pub mod lro;
+pub mod machines;
+pub mod plan;
+pub mod preflight;
+pub mod prices;
+pub mod template;
+mod whatif;
 
 pub use client::{Answer, Client, Notice};
 pub use cloud::Cloud;

@@ -2,7 +2,10 @@
 //! there is to do about it. No requests here; those are the adapter's.
 
 pub mod check;
+pub mod clean;
 pub mod names;
+pub mod plan;
+pub mod progress;
 pub mod settings;
 
 /// The tag, and its value, of every resource that aks-tui made: only what carries
