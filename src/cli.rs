@@ -174,6 +174,10 @@ fn run_perftest(command: perftest::Perftest) -> ExitCode {
             commands::complain(&format!("error: {sentence}"));
             ExitCode::from(USAGE)
         }
+        Err(Failure::Soak(sentence)) => {
+            commands::complain(&format!("error: {sentence}"));
+            ExitCode::FAILURE
+        }
         Err(Failure::Instance(error)) => {
             commands::complain(&format!("error: {error}"));
             ExitCode::FAILURE

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::immortal::perftest::{
     self, Common, JobOptions, LOG_TRIGGER, PORT, Plan, ROUND, ServerOptions, argv, parse_bytes,
-    parse_time,
+    parse_time, soak,
 };
-use crate::immortal::{Durability, Error};
+use crate::immortal::{Contest, Durability, Error};
 
 /// The immortal throughput test: a job sends, a server sends back, both survive
 /// kill -9.
@@ -19,11 +19,64 @@ pub enum Perftest {
     Job(JobArgs),
     /// The server: counts messages and sends them back
     Server(ServerArgs),
+    /// Kill a client and a server again and again, and judge what survived
+    Soak(SoakArgs),
+    /// Execute again, offline, what an instance did: its lines, and the state it came to
+    Replay(ReplayArgs),
+}
+
+/// Options of the soak.
+#[derive(Debug, Args)]
+pub struct SoakArgs {
+    /// How many kills
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    kills: u64,
+    /// Chooses victims and moments; the same seed repeats the schedule [default: a random one, printed]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Who is killed
+    #[arg(long, value_enum, default_value = "random")]
+    target: Victims,
+    /// Print the verdict as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Payload of a message in the first round, in bytes
+    #[arg(long = "maxMessageSize", alias = "mms", value_name = "BYTES", default_value = "16KiB", value_parser = parse_bytes)]
+    max_message: u64,
+    /// Bytes sent in a round
+    #[arg(long = "bytes-per-round", value_name = "BYTES", default_value = "256KiB", value_parser = parse_bytes)]
+    round_bytes: u64,
+    /// When an input counts as safe: fsync survives a power loss, os the death of the process
+    #[arg(long, value_enum, default_value = "fsync")]
+    durability: Safe,
+    /// Directory for the logs, kept if the proof fails [default: a new one for temporary files]
+    #[arg(short = 'l', long, value_name = "DIR")]
+    log: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Victims {
+    Client,
+    Server,
+    Both,
+    Random,
+}
+
+/// What to replay.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Directory of an instance: <log directory>/<instance>_0
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Checkpoint to start from [default: the oldest one that is there]
+    #[arg(long, value_name = "CHECKPOINT")]
+    from: Option<u64>,
 }
 
 /// Options of both programs. Long names can be written as in AMBROSIA's
 /// documents: -sp, --sp and --sendPort are one.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // a command line has flags
 struct Both {
     /// Port of the link: the server listens on it, a job dials it there [also: -sp, --sp; default: --receivePort, else 50001]
     #[arg(long = "sendPort", value_name = "PORT", allow_negative_numbers = true)]
@@ -56,12 +109,33 @@ struct Both {
     /// Take a checkpoint after this much log
     #[arg(long = "log-trigger", value_name = "BYTES", value_parser = parse_bytes, hide = true)]
     log_trigger: Option<u64>,
+    /// Check every byte of every message, not only the numbers of the calls
+    #[arg(long = "verify-payload")]
+    verify: bool,
+    /// If another execution of the instance runs, ask it to yield instead of waiting for its end
+    #[arg(long = "take-over")]
+    take_over: bool,
+    /// While another execution of the instance runs, do what it does and act as soon as it is gone; N names the standby [also: -r]
+    #[arg(long = "replicaNum", value_name = "N", conflicts_with = "take_over")]
+    replica: Option<u64>,
+    /// Never remove old logs and checkpoints, so that all of it can be replayed
+    #[arg(long = "keep-logs")]
+    keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Safe {
     Fsync,
     Os,
+}
+
+impl From<Safe> for Durability {
+    fn from(safe: Safe) -> Self {
+        match safe {
+            Safe::Fsync => Self::Fsync,
+            Safe::Os => Self::Os,
+        }
+    }
 }
 
 /// Options of the client.
@@ -87,6 +161,9 @@ pub struct JobArgs {
     /// Bytes sent in a round: 1048576, 1MiB, 1GiB
     #[arg(long = "bytes-per-round", value_name = "BYTES", default_value_t = ROUND, value_parser = parse_bytes)]
     round_bytes: u64,
+    /// Draw the sizes after the first at random instead of halving them [also: -nds, --nds]
+    #[arg(long = "noDescendingSize")]
+    random_sizes: bool,
     #[command(flatten)]
     both: Both,
 }
@@ -106,6 +183,9 @@ pub struct ServerArgs {
     /// Do not send messages back [also: -nbd, --nbd]
     #[arg(long = "notBidirectional")]
     not_bidirectional: bool,
+    /// Ballast in the state, which every checkpoint has to carry: 500MiB, 2GiB
+    #[arg(short = 'm', long = "memoryUsed", value_name = "BYTES", default_value = "0", value_parser = parse_bytes)]
+    memory: u64,
     #[command(flatten)]
     both: Both,
 }
@@ -140,6 +220,22 @@ pub enum Failure {
     Usage(String),
     /// The instance could not go on.
     Instance(Error),
+    /// A soak found something lost or doubled, or could not go on: a sentence.
+    Soak(String),
+}
+
+/// Runs a soak and prints its verdict.
+fn soak(options: &soak::Options, json: bool) -> Result<(), Failure> {
+    let verdict = soak::run(options).map_err(Failure::Soak)?;
+    if json {
+        println!("{}", verdict.json());
+    } else {
+        println!("{verdict}");
+    }
+    match &verdict.failure {
+        None => Ok(()),
+        Some(failure) => Err(Failure::Soak(failure.clone())),
+    }
 }
 
 /// Runs an instance to its end.
@@ -153,8 +249,41 @@ pub fn run(command: Perftest) -> Result<(), Failure> {
             let options = server.options().map_err(Failure::Usage)?;
             perftest::server(options)
         }
+        Perftest::Replay(args) => perftest::replay(&args.directory, args.from),
+        Perftest::Soak(args) => {
+            let (options, json) = args.options().map_err(Failure::Usage)?;
+            return soak(&options, json);
+        }
     }
     .map_err(Failure::Instance)
+}
+
+impl SoakArgs {
+    fn options(self) -> Result<(soak::Options, bool), String> {
+        let plan = Plan {
+            rounds: 0,
+            max_message: self.max_message,
+            round_bytes: self.round_bytes,
+            random_sizes: false,
+        };
+        plan.check()?;
+        let options = soak::Options {
+            kills: self.kills,
+            seed: self
+                .seed
+                .unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX))),
+            target: match self.target {
+                Victims::Client => soak::Target::Client,
+                Victims::Server => soak::Target::Server,
+                Victims::Both => soak::Target::Both,
+                Victims::Random => soak::Target::Random,
+            },
+            plan,
+            durability: self.durability.into(),
+            log: self.log,
+        };
+        Ok((options, self.json))
+    }
 }
 
 impl JobArgs {
@@ -163,6 +292,7 @@ impl JobArgs {
             rounds: self.rounds,
             max_message: self.max_message,
             round_bytes: self.round_bytes,
+            random_sizes: self.random_sizes,
         };
         plan.check()?;
         Ok(JobOptions {
@@ -189,6 +319,7 @@ impl ServerArgs {
             jobs,
             count: self.jobs,
             bidirectional: !self.not_bidirectional,
+            memory: self.memory,
             common: self.both.options()?,
         })
     }
@@ -211,11 +342,15 @@ impl Both {
             progress: self.progress,
             stay: self.stay,
             rate: self.rate,
-            durability: match self.durability {
-                Safe::Fsync => Durability::Fsync,
-                Safe::Os => Durability::Os,
-            },
+            durability: self.durability.into(),
             log_trigger: self.log_trigger.unwrap_or(LOG_TRIGGER),
+            verify: self.verify,
+            contest: match (self.take_over, self.replica) {
+                (true, _) => Contest::TakeOver,
+                (false, Some(_)) => Contest::StandBy,
+                (false, None) => Contest::Wait,
+            },
+            keep: self.keep,
         })
     }
 }

@@ -10,11 +10,16 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::crash;
 use super::directory::Directory;
 use super::error::Error;
+use super::fingerprint::Fingerprint;
 use super::link::Chunk;
 
-const MAGIC: &[u8; 8] = b"akCheck1";
+/// How every checkpoint of any version begins; the version follows as a digit.
+const FAMILY: &[u8; 7] = b"akCheck";
+/// The version of the layout that is written here.
+const VERSION: u8 = b'1';
 
 /// The state of an instance between two pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +43,37 @@ pub struct Snapshot {
     pub links: Vec<LinkSnapshot>,
 }
 
+impl Snapshot {
+    /// The fingerprint of the state, as [`state`] defines it.
+    pub fn state(&self) -> u64 {
+        let links = self.links.iter().map(|link| (link.next_in, link.next_out));
+        state(&self.app, self.next_own, &self.own, links)
+    }
+}
+
+/// The fingerprint of a state between two pages: the application's own, the calls of
+/// the instance to itself, and of each link the next call in and out. What peers have
+/// confirmed depends on the moment, and is left out.
+pub fn state(
+    app: &[u8],
+    next_own: u64,
+    own: &[(u64, Vec<u8>)],
+    links: impl Iterator<Item = (u64, u64)>,
+) -> u64 {
+    let mut hash = Fingerprint::default();
+    hash.bytes(app);
+    hash.number(next_own);
+    for (seq, call) in own {
+        hash.number(*seq);
+        hash.bytes(call);
+    }
+    for (next_in, next_out) in links {
+        hash.number(next_in);
+        hash.number(next_out);
+    }
+    hash.finish()
+}
+
 /// The state of one link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkSnapshot {
@@ -59,7 +95,11 @@ pub fn publish(directory: &Directory, instance: &str, snapshot: &Snapshot) -> Re
     let unfinished = directory.unfinished_path(snapshot.number);
     let finished = directory.checkpoint_path(snapshot.number);
     File::create(&unfinished)
-        .and_then(|file| {
+        .and_then(|mut file| {
+            if crash::due(crash::CHECKPOINT_HALF) {
+                let _ = file.write_all(FAMILY);
+                crash::die();
+            }
             let mut out = Summing {
                 out: BufWriter::with_capacity(1 << 16, file),
                 crc: crc32fast::Hasher::new(),
@@ -67,11 +107,16 @@ pub fn publish(directory: &Directory, instance: &str, snapshot: &Snapshot) -> Re
             encode(&mut out, instance, snapshot)?;
             let Summing { mut out, crc } = out;
             out.write_all(&crc.finalize().to_le_bytes())?;
-            out.into_inner()?.sync_all()
+            let file = out.into_inner()?;
+            crash::point(crash::CHECKPOINT_WRITTEN);
+            file.sync_all()
         })
         .map_err(Error::disk("write", &unfinished))?;
+    crash::point(crash::CHECKPOINT_SAFE);
     fs::rename(&unfinished, &finished).map_err(Error::disk("publish", &finished))?;
+    crash::point(crash::CHECKPOINT_NAMED);
     directory.sync()?;
+    crash::point(crash::CHECKPOINT_PUBLISHED);
     directory.prune()
 }
 
@@ -84,13 +129,9 @@ pub fn newest(
 ) -> Result<Option<Snapshot>, Error> {
     let numbers = directory.checkpoints()?;
     for &number in numbers.iter().rev() {
-        let path = directory.checkpoint_path(number);
-        let file = File::open(&path).map_err(Error::disk("read", &path))?;
-        let length = file.metadata().map_err(Error::disk("read", &path))?.len();
-        let input = BufReader::with_capacity(1 << 16, file);
-        match decode(input, length, instance, number) {
+        match read(directory, instance, number)? {
             Ok(snapshot) => return Ok(Some(snapshot)),
-            Err(reason) => passed(&path, reason),
+            Err(reason) => passed(&directory.checkpoint_path(number), reason),
         }
     }
     if numbers.is_empty() {
@@ -100,6 +141,43 @@ pub fn newest(
         path: directory.path().to_owned(),
         reason: format!("{} found, all damaged", numbers.len()),
     })
+}
+
+/// Reads one checkpoint. The inner error says how it is damaged.
+pub fn read(
+    directory: &Directory,
+    instance: &str,
+    number: u64,
+) -> Result<Result<Snapshot, &'static str>, Error> {
+    let path = directory.checkpoint_path(number);
+    let file = File::open(&path).map_err(Error::disk("read", &path))?;
+    let length = file.metadata().map_err(Error::disk("read", &path))?.len();
+    let input = BufReader::with_capacity(1 << 16, file);
+    match decode(input, length, instance, number) {
+        Ok(snapshot) => Ok(Ok(snapshot)),
+        Err(Unusable::Damaged(reason)) => Ok(Err(reason)),
+        Err(Unusable::Version(found)) => Err(Error::Version {
+            path,
+            found,
+            known: char::from(VERSION),
+        }),
+    }
+}
+
+const CUT: &str = "it is damaged or cut short";
+
+/// Why bytes are no checkpoint to start from.
+#[derive(Debug)]
+enum Unusable {
+    Damaged(&'static str),
+    /// They are one of another version.
+    Version(char),
+}
+
+impl From<&'static str> for Unusable {
+    fn from(reason: &'static str) -> Self {
+        Self::Damaged(reason)
+    }
 }
 
 struct Summing<W> {
@@ -125,7 +203,8 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn encode(out: &mut impl Write, instance: &str, snapshot: &Snapshot) -> io::Result<()> {
-    let mut head = MAGIC.to_vec();
+    let mut head = FAMILY.to_vec();
+    head.push(VERSION);
     put_text(&mut head, instance);
     for value in [
         snapshot.number,
@@ -219,29 +298,46 @@ fn decode(
     length: u64,
     instance: &str,
     number: u64,
-) -> Result<Snapshot, &'static str> {
-    const CUT: &str = "it is damaged or cut short";
+) -> Result<Snapshot, Unusable> {
     let mut source = Source {
         input,
         crc: crc32fast::Hasher::new(),
         left: length.checked_sub(4).ok_or(CUT)?,
     };
-    if source.bytes(MAGIC.len() as u64).as_deref() != Some(MAGIC) {
-        return Err("it does not begin as a checkpoint does");
+    let begin = source.bytes(FAMILY.len() as u64 + 1).ok_or(CUT)?;
+    let Some(&[version]) = begin.strip_prefix(FAMILY) else {
+        return Err("it does not begin as a checkpoint does".into());
+    };
+    if version != VERSION && version.is_ascii_alphanumeric() {
+        // One of ours whose digit alone was damaged would still have its checksum.
+        source.crc.reset();
+        source.crc.update(FAMILY);
+        source.crc.update(&[VERSION]);
+        return match decode_rest(&mut source) {
+            Ok(_) => Err("its version is damaged".into()),
+            Err(_) => Err(Unusable::Version(char::from(version))),
+        };
     }
-    let (name, snapshot) = decode_body(&mut source).ok_or(CUT)?;
-    let mut crc = [0; 4];
-    source.input.read_exact(&mut crc).map_err(|_| CUT)?;
-    if source.left > 0 || source.crc.finalize() != u32::from_le_bytes(crc) {
-        return Err("its checksum does not match");
-    }
+    let (name, snapshot) = decode_rest(&mut source)?;
     if name != instance {
-        return Err("it belongs to another instance");
+        return Err("it belongs to another instance".into());
     }
     if snapshot.number != number {
-        return Err("it is another generation than its name says");
+        return Err("it is another generation than its name says".into());
     }
     Ok(snapshot)
+}
+
+/// What follows the beginning, judged by its checksum.
+fn decode_rest(source: &mut Source<impl Read>) -> Result<(String, Snapshot), &'static str> {
+    let decoded = decode_body(source).ok_or(CUT)?;
+    let mut crc = [0; 4];
+    source.input.read_exact(&mut crc).map_err(|_| CUT)?;
+    let sum = std::mem::take(&mut source.crc).finalize();
+    if source.left > 0 || sum != u32::from_le_bytes(crc) {
+        return Err("its checksum does not match");
+    }
+    Ok(decoded)
 }
 
 fn decode_body(source: &mut Source<impl Read>) -> Option<(String, Snapshot)> {
@@ -368,6 +464,20 @@ mod tests {
             newest(&directory, "a", |_, _| {}),
             Err(Error::NoCheckpoint { .. })
         ));
+    }
+
+    #[test]
+    fn one_of_another_version_is_refused_not_passed_over() {
+        let (_root, directory) = directory();
+        publish(&directory, "a", &sample(1)).unwrap();
+        let path = directory.checkpoint_path(2);
+        fs::write(&path, b"akCheck2 and what nobody here can read").unwrap();
+        let error = newest(&directory, "a", |_, _| {}).unwrap_err().to_string();
+        let said = format!(
+            "{} was written in format 2, this program reads 1",
+            path.display()
+        );
+        assert!(error.starts_with(&said), "{error}");
     }
 
     #[test]

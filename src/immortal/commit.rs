@@ -5,7 +5,7 @@
 //! executor takes the checkpoint when it gets to that place, and another thread
 //! writes it while calls go on.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ use super::error::Error;
 use super::execute::Committed;
 use super::inbox::Taken;
 use super::log::LogWriter;
-use super::page::Record;
+use super::page::{Record, Stamp};
 use super::shared::Shared;
 
 /// A log whose replay would take this long is followed by a checkpoint, however
@@ -30,6 +30,8 @@ const WORTHWHILE: u64 = 1 << 20;
 pub struct Generations {
     busy: Mutex<bool>,
     done: Condvar,
+    /// Length of the application's state in the last checkpoint, in bytes.
+    state: AtomicU64,
 }
 
 impl Generations {
@@ -49,7 +51,8 @@ impl Generations {
         true
     }
 
-    fn end(&self) {
+    fn end(&self, state: u64) {
+        self.state.store(state, Ordering::SeqCst);
         *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
         self.done.notify_all();
     }
@@ -64,7 +67,7 @@ pub fn write_checkpoints(
 ) -> Result<(), Error> {
     for snapshot in taken {
         checkpoint::publish(directory, instance, &snapshot)?;
-        generations.end();
+        generations.end(snapshot.app.len() as u64);
     }
     Ok(())
 }
@@ -97,15 +100,14 @@ impl Committer {
             if let Some(number) = self.next_generation()? {
                 let _ = executor.send(Committed::Generation(number));
             }
-            self.append(&mut taken, &mut logged)?;
+            let stamp = self.append(&mut taken, &mut logged)?;
             self.shared.inbox.committed();
             for (link, next_in) in self.shared.links.iter().zip(&taken.next_in) {
                 link.made_durable(next_in - 1);
             }
             let _ = executor.send(Committed::Page {
                 page: taken.page,
-                seq: self.next_page,
-                time: self.time,
+                stamp,
             });
             self.next_page += 1;
         }
@@ -113,14 +115,18 @@ impl Committer {
 
     fn next_generation(&mut self) -> Result<Option<u64>, Error> {
         let length = self.log.length;
+        // Large states are written less often: no more bytes go into checkpoints than
+        // into logs.
+        let state = self.generations.state.load(Ordering::SeqCst);
+        let trigger = self.trigger.max(state);
         // A checkpoint that cannot keep up holds the log back rather than let the
         // disk fill. Not so while it has to wait for an executor that waits for a
         // peer: what that peer says may have to be logged first, and what the others
         // can still send is bounded.
-        let hold = || length >= 2 * self.trigger && !self.shared.waiting.load(Ordering::SeqCst);
-        let slow = length >= WORTHWHILE
+        let hold = || length >= 2 * trigger && !self.shared.waiting.load(Ordering::SeqCst);
+        let slow = length >= WORTHWHILE.max(state)
             && self.shared.busy.load(Ordering::SeqCst) >= REPLAY.as_nanos() as u64;
-        if !slow && length < self.trigger || !self.generations.begin(hold) {
+        if !slow && length < trigger || !self.generations.begin(hold) {
             return Ok(None);
         }
         self.shared.busy.store(0, Ordering::SeqCst);
@@ -128,7 +134,7 @@ impl Committer {
         Ok(Some(self.log.number))
     }
 
-    fn append(&mut self, taken: &mut Taken, logged: &mut [u64]) -> Result<(), Error> {
+    fn append(&mut self, taken: &mut Taken, logged: &mut [u64]) -> Result<Stamp, Error> {
         let links = self.shared.links.iter().zip(logged);
         for (link, (owed, logged)) in (0..).zip(links) {
             let seq = owed.last_acknowledged();
@@ -138,13 +144,15 @@ impl Committer {
             }
         }
         self.time = clock().max(self.time + 1);
-        let page = taken.page.seal(
-            self.log.number,
-            self.next_page,
-            self.shared.epoch,
-            self.time,
-        );
-        self.log.append(page)
+        let stamp = Stamp {
+            log: self.log.number,
+            seq: self.next_page,
+            epoch: self.shared.epoch(),
+            time: self.time,
+            seed: fastrand::u32(..),
+        };
+        self.log.append(taken.page.seal(&stamp))?;
+        Ok(stamp)
     }
 }
 

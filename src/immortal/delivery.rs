@@ -83,6 +83,14 @@ pub fn dial(shared: &Shared, link: u16, address: impl Fn() -> String, notice: &N
 
 fn connect(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&resolve(address)?, Duration::from_secs(1))?;
+    // A port that nobody listens on may be chosen as the caller's own: it then talks
+    // to itself.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::Error::new(
+            io::ErrorKind::ConnectionRefused,
+            "nobody listens there",
+        ));
+    }
     prepare(&stream)?;
     Ok(stream)
 }
@@ -130,7 +138,7 @@ fn greet(shared: &Shared, link: u16, stream: &TcpStream) -> Result<u64, Ended> {
 
 fn hello(shared: &Shared, link: u16) -> Hello {
     let next_in = shared.inbox.next_in(link);
-    shared.links[usize::from(link)].hello(&shared.instance, shared.epoch, next_in)
+    shared.links[usize::from(link)].hello(&shared.instance, shared.epoch(), next_in)
 }
 
 fn establish(

@@ -2,13 +2,20 @@
 //!
 //! `<root>/<instance>_0/` holds `lock`, and for each generation N a
 //! `checkpoint-N` and a `log-N`. A log of generation N begins where the
-//! checkpoint N was taken. Only the process that holds the lock may look inside;
-//! the kernel drops the lock when that process dies, however it dies.
+//! checkpoint N was taken. Only the process that holds the lock may write here; the
+//! kernel drops the lock when that process dies, however it dies.
+//!
+//! `lock` also counts the executions. Where a lock does not exclude (some network
+//! file systems), or somebody put another directory in the place of this one, two
+//! executions could run at once: the older one looks at its lock every
+//! [`LOOK`](super::fence::LOOK) and stops when the file is gone, is another one, or
+//! counts an execution after its own.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::crash;
 use super::error::Error;
 
 /// When an input counts as safe.
@@ -22,68 +29,154 @@ pub enum Durability {
     Os,
 }
 
-/// A locked instance directory.
+/// An instance directory.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     lock: File,
     /// What counts as safe in this directory.
     pub durability: Durability,
+    /// Whether logs and checkpoints that are no longer needed stay.
+    pub keep: bool,
+}
+
+/// What the lock of a running execution says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenure {
+    /// The directory is its own.
+    Mine,
+    /// The lock is gone, or is another file: the directory is not the one that this
+    /// execution began with.
+    Gone,
+    /// A later execution of this number counted itself.
+    Lost(u64),
+    /// Another execution waits and asks this one to yield.
+    Asked,
 }
 
 impl Directory {
-    /// Creates the directory if needed and locks it, waiting for as long as
-    /// another execution holds it. `waiting` is told once, with the path of the
-    /// lock, when there is something to wait for.
-    pub fn open(
-        root: &Path,
-        instance: &str,
-        durability: Durability,
-        waiting: impl FnOnce(&Path),
-    ) -> Result<Self, Error> {
+    /// Creates the directory if needed, but does not lock it: good for reading only.
+    pub fn prepare(root: &Path, instance: &str, durability: Durability) -> Result<Self, Error> {
         let path = root.join(format!("{instance}_0"));
         fs::create_dir_all(&path).map_err(Error::disk("create", &path))?;
-        let lock_path = path.join("lock");
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(Error::disk("open", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting(&lock_path);
-                lock.lock().map_err(Error::disk("lock", &lock_path))?;
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(Error::disk("lock", &lock_path)(error));
-            }
-        }
-        let directory = Self {
+        let lock = open_lock(&path)?;
+        Ok(Self {
             path,
             lock,
             durability,
+            keep: false,
+        })
+    }
+
+    /// Opens a directory that is there to be read, and keeps executions out of it
+    /// meanwhile. One that is in use is refused.
+    pub fn inspect(path: &Path) -> Result<Self, Error> {
+        let lock_path = path.join("lock");
+        let lock = File::open(&lock_path).map_err(Error::disk("open", &lock_path))?;
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                lock,
+                durability: Durability::Os,
+                keep: true,
+            }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse {
+                path: path.to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(Error::disk("lock", lock_path)(error)),
+        }
+    }
+
+    /// Locks the directory if nobody holds it; answers whether.
+    pub fn try_lock(&mut self) -> Result<bool, Error> {
+        match self.lock.try_lock() {
+            Ok(()) => self.locked(),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(Error::disk("lock", self.lock_path())(error)),
+        }
+    }
+
+    /// Locks the directory as soon as nobody else holds it.
+    pub fn wait_for_lock(&mut self) -> Result<(), Error> {
+        loop {
+            self.lock
+                .lock()
+                .map_err(Error::disk("lock", self.lock_path()))?;
+            if self.locked()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The lock is held; `false` if it is that of a directory which is gone by now:
+    /// then another one is opened in its place.
+    fn locked(&mut self) -> Result<bool, Error> {
+        let same = self.is_same_lock();
+        if !same.map_err(Error::disk("read", self.lock_path()))? {
+            fs::create_dir_all(&self.path).map_err(Error::disk("create", &self.path))?;
+            self.lock = open_lock(&self.path)?;
+            return Ok(false);
+        }
+        remove(self.request_path())?;
+        self.remove_unfinished()?;
+        Ok(true)
+    }
+
+    /// Asks the execution that holds the lock to yield.
+    pub fn ask_to_yield(&self) -> Result<(), Error> {
+        let path = self.request_path();
+        fs::write(&path, "").map_err(Error::disk("create", path))
+    }
+
+    /// Whether this execution, the `epoch`th, may still act here. An error is one of
+    /// the file system that says nothing about it.
+    pub fn tenure(&self, epoch: u64) -> io::Result<Tenure> {
+        if !self.is_same_lock()? {
+            return Ok(Tenure::Gone);
+        }
+        if let Some(counted) = read_epoch(&mut File::open(self.lock_path())?)
+            && counted > epoch
+        {
+            return Ok(Tenure::Lost(counted));
+        }
+        if self.request_path().exists() {
+            return Ok(Tenure::Asked);
+        }
+        Ok(Tenure::Mine)
+    }
+
+    /// Whether the file at the lock's place is the one that was opened.
+    fn is_same_lock(&self) -> io::Result<bool> {
+        let there = match fs::metadata(self.lock_path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            there => there?,
         };
-        directory.remove_unfinished()?;
-        Ok(directory)
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let held = self.lock.metadata()?;
+            Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
+        }
+        // Elsewhere an open file cannot be replaced.
+        #[cfg(not(unix))]
+        Ok(there.is_file())
+    }
+
+    /// The file that excludes.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    fn request_path(&self) -> PathBuf {
+        self.path.join("yield")
     }
 
     /// Counts this execution: answers its epoch, one more than every execution
     /// before it, also those that died before they wrote anything else.
     /// `at_least` is the highest epoch known from elsewhere.
     pub fn next_epoch(&mut self, at_least: u64) -> Result<u64, Error> {
-        let path = self.path.join("lock");
-        let mut text = String::new();
-        // An unreadable count is one that was never finished.
-        let counted = self.lock.read_to_string(&mut text).ok().and_then(|_| {
-            text.strip_prefix("epoch ")?
-                .lines()
-                .next()?
-                .parse::<u64>()
-                .ok()
-        });
+        let path = self.lock_path();
+        let counted = read_epoch(&mut self.lock);
         let epoch = counted.unwrap_or(0).max(at_least) + 1;
         // One write inside one sector, of constant length: old or new, never half.
         let line = format!("epoch {epoch:020}\n");
@@ -96,6 +189,7 @@ impl Directory {
                 .sync_data()
                 .map_err(Error::disk("synchronise", &path))?;
         }
+        crash::point(crash::EPOCH_COUNTED);
         Ok(epoch)
     }
 
@@ -145,6 +239,9 @@ impl Directory {
     /// before B. Two generations stay, so that a checkpoint that turns out to be
     /// unreadable costs a longer replay and not the state.
     pub fn prune(&self) -> Result<(), Error> {
+        if self.keep {
+            return Ok(());
+        }
         let checkpoints = self.checkpoints()?;
         let [.., keep, _newest] = checkpoints[..] else {
             return Ok(());
@@ -157,6 +254,7 @@ impl Directory {
             .collect();
         for path in old {
             fs::remove_file(&path).map_err(Error::disk("remove", &path))?;
+            crash::point(crash::PRUNED);
         }
         Ok(())
     }
@@ -189,6 +287,53 @@ impl Directory {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes a file that may be there.
+fn remove(path: PathBuf) -> Result<(), Error> {
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::disk("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File, Error> {
+    let path = path.join("lock");
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(Error::disk("open", path))
+}
+
+/// The executions that a lock has counted. An unreadable count is one that was never
+/// finished.
+fn read_epoch(lock: &mut File) -> Option<u64> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    text.strip_prefix("epoch ")?.lines().next()?.parse().ok()
+}
+
+#[cfg(test)]
+impl Directory {
+    /// A locked directory; `waiting` is told the path of the lock if somebody holds it.
+    pub fn open(
+        root: &Path,
+        instance: &str,
+        durability: Durability,
+        waiting: impl FnOnce(&Path),
+    ) -> Result<Self, Error> {
+        let mut directory = Self::prepare(root, instance, durability)?;
+        if !directory.try_lock()? {
+            waiting(&directory.lock_path());
+            directory.wait_for_lock()?;
+        }
+        Ok(directory)
     }
 }
 
@@ -227,6 +372,37 @@ mod tests {
         assert!(!second.is_finished());
         drop(first);
         second.join().unwrap();
+    }
+
+    #[test]
+    fn an_execution_knows_when_its_directory_is_no_longer_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let mut first = open(root.path());
+        let epoch = first.next_epoch(0).unwrap();
+        assert_eq!(first.tenure(epoch).unwrap(), Tenure::Mine);
+        // As one that waits does.
+        let waiting = Directory::prepare(root.path(), "a", Durability::Os).unwrap();
+        waiting.ask_to_yield().unwrap();
+        assert_eq!(first.tenure(epoch).unwrap(), Tenure::Asked);
+        // As one does whom the lock did not keep out.
+        fs::write(first.lock_path(), "epoch 00000000000000000007\n").unwrap();
+        assert_eq!(first.tenure(epoch).unwrap(), Tenure::Lost(7));
+        fs::remove_dir_all(&first.path).unwrap();
+        assert_eq!(first.tenure(epoch).unwrap(), Tenure::Gone);
+        // Another directory in the same place is another one, locked or not.
+        let second = open(root.path());
+        assert_eq!(first.tenure(epoch).unwrap(), Tenure::Gone);
+        drop(second);
+    }
+
+    #[test]
+    fn the_lock_of_a_directory_that_is_gone_is_worth_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let mut late = Directory::prepare(root.path(), "a", Durability::Os).unwrap();
+        fs::remove_dir_all(&late.path).unwrap();
+        assert!(!late.try_lock().unwrap());
+        assert!(late.try_lock().unwrap());
+        assert!(late.lock_path().exists());
     }
 
     #[test]

@@ -42,6 +42,40 @@ pub enum Error {
         /// The file that should be there.
         path: PathBuf,
     },
+    /// A file was written in another layout.
+    #[error("{} was written in format {found}, this program reads {known}; finish with the version that wrote it, or remove the instance directory to start over", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: char,
+        /// The one that is understood.
+        known: char,
+    },
+    /// This execution must not act any more: another one does.
+    #[error("{instance} (execution {epoch}) has stopped: {reason}")]
+    Yielded {
+        /// Its name.
+        instance: String,
+        /// Which execution it was.
+        epoch: u64,
+        /// What it noticed.
+        reason: String,
+    },
+    /// A directory that was to be read only is being written.
+    #[error("{} is in use by a running execution; stop it first, or read a copy", path.display())]
+    InUse {
+        /// The instance directory.
+        path: PathBuf,
+    },
+    /// A replay came to another state than the execution that was logged.
+    #[error(
+        "the replay is not what happened: at checkpoint {checkpoint} it has another state; the program that logged it is another version, or a handler asks something that is not logged"
+    )]
+    Diverged {
+        /// The checkpoint that should have been reached.
+        checkpoint: u64,
+    },
     /// The application cannot read its own saved state.
     #[error("cannot restore the state in {}: {reason}", path.display())]
     State {

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use super::app::{App, Call, Caller, Context};
-use super::checkpoint::Snapshot;
+use super::app::{App, Call, Caller, Chance, Context};
+use super::checkpoint::{self, Snapshot};
 use super::codec::take_call;
 use super::error::Error;
 use super::outgoing::{BEGIN, Outgoing};
-use super::page::{Origin, Page, Record, records};
+use super::page::{Origin, Page, Record, Stamp, records};
 use super::shared::{Event, Shared};
 
 /// What the committer hands over, in the order of the log.
@@ -20,10 +20,8 @@ pub enum Committed {
     Page {
         /// The page.
         page: Page,
-        /// Its sequence number.
-        seq: u64,
-        /// Its clock.
-        time: u64,
+        /// When and where it was written.
+        stamp: Stamp,
     },
     /// A new log begins here: take the checkpoint of its generation.
     Generation(u64),
@@ -38,6 +36,7 @@ pub struct Executor<A> {
     next_in: Vec<u64>,
     next_page: u64,
     time: u64,
+    chance: Chance,
     calls: u64,
     finished: bool,
     told_finished: bool,
@@ -53,6 +52,7 @@ impl<A: App> Executor<A> {
             next_in: snapshot.links.iter().map(|link| link.next_in).collect(),
             next_page: snapshot.next_page,
             time: snapshot.time,
+            chance: Chance::default(),
             calls: 0,
             finished: false,
             told_finished: false,
@@ -62,6 +62,11 @@ impl<A: App> Executor<A> {
     /// The application.
     pub fn app(&mut self) -> &mut A {
         &mut self.app
+    }
+
+    /// The application, without what executes it.
+    pub fn into_app(self) -> A {
+        self.app
     }
 
     /// Calls executed so far.
@@ -91,8 +96,9 @@ impl<A: App> Executor<A> {
     }
 
     /// Executes one page.
-    pub fn execute(&mut self, seq: u64, time: u64, body: &[u8]) -> Result<(), Error> {
-        self.time = time;
+    pub fn execute(&mut self, stamp: &Stamp, body: &[u8]) -> Result<(), Error> {
+        self.time = stamp.time;
+        self.chance = Chance::of_page(stamp.seq, stamp.time, stamp.seed);
         for record in records(body) {
             match record {
                 Record::Calls {
@@ -111,7 +117,7 @@ impl<A: App> Executor<A> {
                 }
             }
         }
-        self.next_page = seq + 1;
+        self.next_page = stamp.seq + 1;
         Ok(())
     }
 
@@ -149,10 +155,12 @@ impl<A: App> Executor<A> {
             });
         }
         self.outgoing.seal_all();
-        if let Caller::Peer(link) = caller
-            && live
-        {
-            self.shared.links[link].count_executed(run.len() as u64);
+        match caller {
+            Caller::Peer(link) if live => {
+                self.shared.links[link].count_executed(run.len() as u64);
+            }
+            Caller::World if live => self.shared.inbox.impulses_executed(run.len()),
+            _ => {}
         }
         self.app.settled();
         self.tell_finished();
@@ -164,6 +172,7 @@ impl<A: App> Executor<A> {
         let mut context = Context {
             outgoing: &mut self.outgoing,
             now: self.time,
+            chance: &mut self.chance,
             finished: &mut self.finished,
         };
         if call.caller == Caller::Own && call.method == BEGIN {
@@ -190,8 +199,25 @@ impl<A: App> Executor<A> {
     fn tell_finished(&mut self) {
         if self.finished && !self.told_finished {
             self.told_finished = true;
+            if !self.outgoing.replaying() {
+                let state = self.state();
+                self.app.finished(state);
+            }
             self.shared.tell(Event::Finished);
         }
+    }
+
+    /// A fingerprint of the state after the last page: of the application's own, of how
+    /// far each link got, and of the calls to itself that wait. Whoever executes the
+    /// same pages comes to the same; what peers have confirmed depends on the moment
+    /// and is left out.
+    pub fn state(&self) -> u64 {
+        let mut app = Vec::new();
+        self.app.save(&mut app);
+        let (own, next_own) = self.outgoing.own_snapshot();
+        let links = self.shared.links.iter().zip(&self.next_in);
+        let links = links.map(|(link, next_in)| (*next_in, link.next_out()));
+        checkpoint::state(&app, next_own, &own, links)
     }
 
     /// The state after the last page.
@@ -203,7 +229,7 @@ impl<A: App> Executor<A> {
         let links = self.shared.links.iter().zip(&self.next_in);
         Snapshot {
             number,
-            epoch: self.shared.epoch,
+            epoch: self.shared.epoch(),
             next_page: self.next_page,
             time: self.time,
             app,
@@ -223,9 +249,9 @@ impl<A: App> Executor<A> {
     ) -> Result<(), Error> {
         for committed in pages {
             match committed {
-                Committed::Page { page, seq, time } => {
+                Committed::Page { page, stamp } => {
                     let since = own_time();
-                    self.execute(seq, time, page.body())?;
+                    self.execute(&stamp, page.body())?;
                     let busy = own_time().saturating_sub(since).as_nanos() as u64;
                     self.shared.busy.fetch_add(busy, Ordering::SeqCst);
                     self.shared.inbox.recycle(page);

@@ -13,6 +13,8 @@ use super::page::{Origin, Page, Record};
 
 /// Pages kept for reuse.
 const SPARE: usize = 4;
+/// While this many bytes of impulses are not executed, no more are taken.
+const IMPULSES: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 struct State {
@@ -22,6 +24,8 @@ struct State {
     /// Calls to itself that wait for room.
     own: VecDeque<(u64, Vec<u8>)>,
     spare: Vec<Page>,
+    /// Bytes of impulses that are not executed yet.
+    impulses: usize,
     flush: bool,
     taken: u64,
     committed: u64,
@@ -33,6 +37,7 @@ pub struct Inbox {
     state: Mutex<State>,
     filled: Condvar,
     committed: Condvar,
+    fewer_impulses: Condvar,
 }
 
 /// A page on its way to the log.
@@ -89,17 +94,30 @@ impl Inbox {
         Ok(fresh.len())
     }
 
-    /// Takes an input from the world.
+    /// Takes an input from the world, once those before it are executed or nearly so.
     pub fn impulse(&self, method: u8, payload: &[u8]) {
         let mut run = Vec::new();
         put_call(&mut run, method, payload, &[]);
-        self.lock().page.put(Record::Calls {
+        let mut state = self.lock();
+        while state.impulses >= IMPULSES {
+            let waited = self.fewer_impulses.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.impulses += run.len();
+        state.page.put(Record::Calls {
             origin: Origin::Impulse,
             first: 0,
             count: 1,
             run: &run,
         });
         self.filled.notify_one();
+    }
+
+    /// Impulses of so many bytes were executed.
+    pub fn impulses_executed(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.impulses = state.impulses.saturating_sub(bytes);
+        self.fewer_impulses.notify_all();
     }
 
     /// Logs the name of a link's peer and waits until that is durable.
@@ -234,6 +252,19 @@ mod tests {
             }
         );
         assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn too_many_impulses_wait_until_some_are_executed() {
+        let inbox = std::sync::Arc::new(Inbox::default());
+        inbox.impulse(1, &[0; IMPULSES]);
+        let this = std::sync::Arc::clone(&inbox);
+        let second = std::thread::spawn(move || this.impulse(2, b"later"));
+        let first = inbox.take().page.body().len();
+        assert!(!second.is_finished());
+        inbox.impulses_executed(IMPULSES + 4);
+        second.join().unwrap();
+        assert!(first > IMPULSES && !inbox.take().page.is_empty());
     }
 
     #[test]

@@ -16,28 +16,50 @@ use super::commit::{Committer, Generations, write_checkpoints};
 use super::delivery::{self, Notice};
 use super::directory::{Directory, Durability};
 use super::error::Error;
-use super::link::Link;
+use super::fence;
+use super::impulse::Impulses;
+use super::link;
 use super::recovery::{Recovered, recover};
 use super::shared::{Event, Shared};
 
-/// How the instance meets its peers.
+/// How the instance meets one peer. Of two that meet, one dials.
 #[derive(Clone, Debug)]
-pub enum Role {
-    /// It listens at this address and serves so many peers, whoever comes first; or
-    /// these, if they are named.
-    Listen {
-        /// `host:port`.
-        address: String,
-        /// One entry a peer; `None` takes the next new one.
-        peers: Vec<Option<String>>,
+pub enum Link {
+    /// The peer dials, at [`Config::listen`].
+    Accept {
+        /// Its instance name; `None` takes the next peer that is new.
+        peer: Option<String>,
     },
-    /// It dials one peer.
+    /// The instance dials.
     Dial {
         /// The peer's instance name.
         peer: String,
         /// The port it listens on.
         port: u16,
     },
+}
+
+impl Link {
+    /// The peer's name, where it is known from the start.
+    pub(super) fn peer(&self) -> Option<&String> {
+        match self {
+            Self::Accept { peer } => peer.as_ref(),
+            Self::Dial { peer, .. } => Some(peer),
+        }
+    }
+}
+
+/// What a start does while another execution holds the directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contest {
+    /// It waits until that one ends.
+    #[default]
+    Wait,
+    /// It asks that one to yield: the instance moves here without a kill.
+    TakeOver,
+    /// It executes what that one logs, as it logs it, and acts as soon as it is gone:
+    /// an active standby.
+    StandBy,
 }
 
 /// What an instance needs to know.
@@ -52,16 +74,24 @@ pub struct Config {
     pub log_trigger: u64,
     /// Cap of payload bytes sent a second.
     pub rate: Option<u64>,
-    /// How it meets its peers.
-    pub role: Role,
+    /// What to do while another execution runs.
+    pub contest: Contest,
+    /// Whether logs and checkpoints that recovery no longer needs are kept, for
+    /// [replay](super::replay).
+    pub keep: bool,
+    /// Where it listens, as `host:port`, if peers dial it.
+    pub listen: Option<String>,
+    /// Its peers. A call is made to one by its index here. An instance that lived
+    /// before keeps the links that it had.
+    pub links: Vec<Link>,
     /// Whether it stays when the work is done.
     pub stay: bool,
     /// When the process began.
     pub started: Instant,
     /// Where people are told things.
     pub notice: Notice,
-    /// Inputs from the world: methods that the application understands.
-    pub impulses: Receiver<u8>,
+    /// Where inputs from the world come in.
+    pub impulses: Impulses,
 }
 
 /// How long a finished instance waits for its peer to say farewell.
@@ -70,27 +100,48 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Runs an instance until its application has finished (without
 /// [`Config::stay`]) or something fails. Threads it started are left to end with
 /// the process: this is meant to be the last thing a process does.
-pub fn run<A: App + 'static>(config: Config, app: A) -> Result<(), Error> {
+pub fn run<A: App + 'static>(config: &Config, app: A) -> Result<(), Error> {
     let notice = &config.notice;
-    let mut directory =
-        Directory::open(&config.root, &config.instance, config.durability, |lock| {
-            notice(&format!("waiting for lock {}", lock.display()));
-        })?;
-    // Bound before replay, so that peers can queue up while it lasts.
-    let listener = match &config.role {
-        Role::Listen { address, .. } => Some(bind(address, notice)?),
-        Role::Dial { .. } => None,
+    let (mut directory, standing_by) = enter(config)?;
+    let listen = || {
+        let address = config.listen.as_deref();
+        address.map(|address| bind(address, notice)).transpose()
     };
+    // Bound before replay, so that peers can queue up while it lasts; but one that
+    // stands by must not be taken for the one that acts.
+    let early = if standing_by { None } else { listen()? };
     let (events, heard) = channel();
-    let mut recovered = recover(&config, &mut directory, app, events)?;
+    let mut recovered = recover(config, &mut directory, app, events, standing_by)?;
+    let listener = if standing_by { listen()? } else { early };
     let shared = Arc::clone(&recovered.shared);
     if recovered.executor.app().recovered(&recovered.recovery) {
         recovered.executor.finished_before();
     }
     start(directory, config.log_trigger, recovered)?;
-    connect(&config, &shared, listener)?;
-    forward(&shared, config.impulses)?;
+    connect(config, &shared, listener)?;
+    config.impulses.open(&shared);
     serve(&shared, &heard, A::ANSWERS, config.stay)
+}
+
+/// Makes the directory this execution's own; answers whether another execution still
+/// holds it, and this one is to stand by.
+fn enter(config: &Config) -> Result<(Directory, bool), Error> {
+    let mut directory = Directory::prepare(&config.root, &config.instance, config.durability)?;
+    directory.keep = config.keep;
+    if directory.try_lock()? {
+        return Ok((directory, false));
+    }
+    if config.contest == Contest::StandBy {
+        (config.notice)("standing by");
+        return Ok((directory, true));
+    }
+    let lock = directory.lock_path();
+    (config.notice)(&format!("waiting for lock {}", lock.display()));
+    if config.contest == Contest::TakeOver {
+        directory.ask_to_yield()?;
+    }
+    directory.wait_for_lock()?;
+    Ok((directory, false))
 }
 
 /// Listens, waiting while an execution that is ending still holds the address.
@@ -152,7 +203,11 @@ fn start<A: App + 'static>(
     spawn(&shared, "execute", move || {
         executor.follow(&committed, &snapshots)
     })?;
-    let instance = shared.instance.clone();
+    let (instance, epoch) = (shared.instance.clone(), shared.epoch());
+    let (watched, watcher) = (Arc::clone(&directory), instance.clone());
+    spawn(&shared, "fence", move || {
+        fence::watch(&watched, &watcher, epoch)
+    })?;
     spawn(&shared, "checkpoint", move || {
         write_checkpoints(&directory, &instance, &taken, &generations)
     })
@@ -171,27 +226,20 @@ fn connect(
             Ok(())
         })?;
     }
-    if let Role::Dial { peer, port } = config.role.clone() {
+    // An instance that lived before has the links of its first life.
+    for (index, link) in (0..shared.links.len() as u16).zip(&config.links) {
+        let Link::Dial { peer, port } = link.clone() else {
+            continue;
+        };
         let this = Arc::clone(shared);
         let notice = Arc::clone(&config.notice);
         spawn(shared, "dial", move || {
             let address = || address::peer(&peer, port, &address::environment);
-            delivery::dial(&this, 0, address, &notice);
+            delivery::dial(&this, index, address, &notice);
             Ok(())
         })?;
     }
     Ok(())
-}
-
-/// Starts logging inputs from the world.
-fn forward(shared: &Arc<Shared>, impulses: Receiver<u8>) -> Result<(), Error> {
-    let this = Arc::clone(shared);
-    spawn(shared, "impulses", move || {
-        for method in impulses {
-            this.inbox.impulse(method, &[]);
-        }
-        Ok(())
-    })
 }
 
 /// Starts a thread whose failure, or panic, is the instance's.
@@ -244,7 +292,7 @@ fn serve(shared: &Shared, heard: &Receiver<Event>, answers: bool, stay: bool) ->
             leaving = Some(Instant::now());
             // So that the next execution knows what peers have confirmed.
             shared.inbox.flush();
-            shared.links.iter().for_each(Link::leave);
+            shared.links.iter().for_each(link::Link::leave);
         }
         if left.iter().all(|left| *left) {
             return Ok(());

@@ -6,12 +6,13 @@
 //! with file and place: what followed it may have been promised to others.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::crash;
 use super::directory::{Directory, Durability};
 use super::error::Error;
-use super::page::{self, Header, Invalid};
+use super::page::{self, Header, Invalid, Stamp};
 
 /// The log that is being written.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl LogWriter {
             .create_new(true)
             .open(&path)
             .map_err(Error::disk("create", &path))?;
+        crash::point(crash::LOG_CREATED);
         if directory.durability == Durability::Fsync {
             directory.sync()?;
         }
@@ -48,14 +50,20 @@ impl LogWriter {
 
     /// Appends a sealed page; when this returns, the page is safe.
     pub fn append(&mut self, page: &[u8]) -> Result<(), Error> {
+        if crash::due(crash::PAGE_HALF) {
+            let _ = self.file.write_all(&page[..page.len() / 2]);
+            crash::die();
+        }
         self.file
             .write_all(page)
             .map_err(Error::disk("write", &self.path))?;
+        crash::point(crash::PAGE_WRITTEN);
         if self.durability == Durability::Fsync {
             self.file
                 .sync_data()
                 .map_err(Error::disk("synchronise", &self.path))?;
         }
+        crash::point(crash::PAGE_SAFE);
         self.length += page.len() as u64;
         Ok(())
     }
@@ -72,63 +80,140 @@ pub struct Replayed {
     pub torn: u64,
 }
 
+/// What to make of the end of the newest log.
+pub enum End<'a> {
+    /// It was being written by an execution that is dead: a half-written page is cut
+    /// off.
+    Cut,
+    /// It is only looked at: a half-written page is passed over.
+    Leave,
+    /// It may still be growing: this waits a moment and answers whether it may go on
+    /// growing. Once it answers `false`, the end is cut.
+    Follow(&'a mut dyn FnMut() -> Result<bool, Error>),
+}
+
 /// Reads every page of the logs `from` and later, in order, and hands each to
-/// `each`; `next_page` is the sequence number that the first one must have. Cuts
-/// a half-written page off the end of the last log.
-pub fn replay(
-    directory: &Directory,
+/// `each`; `next_page` is the sequence number that the first one must have.
+pub fn replay<'a>(
+    directory: &'a Directory,
     from: u64,
-    mut next_page: u64,
-    mut each: impl FnMut(&Header, &[u8]) -> Result<(), Error>,
+    next_page: u64,
+    end: End<'a>,
+    each: impl FnMut(&Stamp, &[u8]) -> Result<(), Error>,
 ) -> Result<Replayed, Error> {
-    let numbers: Vec<u64> = directory
-        .logs()?
-        .into_iter()
-        .filter(|&n| n >= from)
-        .collect();
-    if numbers.first() != Some(&from) {
+    if !directory.logs()?.contains(&from) {
         return Err(Error::MissingLog {
             path: directory.log_path(from),
         });
     }
-    let mut replayed = Replayed::default();
-    for &number in &numbers {
-        let path = directory.log_path(number);
-        let mut reader = PageReader::open(&path).map_err(Error::disk("read", &path))?;
+    let mut replay = Replay {
+        directory,
+        end,
+        each,
+        next_page,
+        replayed: Replayed::default(),
+    };
+    let mut next = Some(from);
+    while let Some(number) = next {
+        next = replay.log(number)?;
+    }
+    Ok(replay.replayed)
+}
+
+struct Replay<'a, F> {
+    directory: &'a Directory,
+    end: End<'a>,
+    each: F,
+    next_page: u64,
+    replayed: Replayed,
+}
+
+impl<F: FnMut(&Stamp, &[u8]) -> Result<(), Error>> Replay<'_, F> {
+    /// Reads one log to its end; answers the one after it.
+    fn log(&mut self, number: u64) -> Result<Option<u64>, Error> {
+        let path = self.directory.log_path(number);
+        let failed = || Error::disk("read", &path);
+        let mut reader = PageReader::open(&path).map_err(failed())?;
+        // Nothing is added to a log once a later one was begun.
+        let mut complete = false;
         loop {
             let offset = reader.offset;
-            let corrupt = |reason: String| Error::CorruptLog {
-                path: path.clone(),
-                offset,
-                reason,
-            };
-            let (header, body) = match reader.next().map_err(Error::disk("read", &path))? {
-                None => break,
-                Some(Ok(page)) => page,
-                Some(Err(invalid)) => {
-                    let bytes = fs::read(&path).map_err(Error::disk("read", &path))?;
-                    let last = Some(&number) == numbers.last();
-                    if !last || page_follows(&bytes, offset as usize) {
-                        return Err(corrupt(describe(invalid).to_owned()));
-                    }
-                    replayed.torn = bytes.len() as u64 - offset;
-                    cut(directory, number, offset)?;
-                    break;
+            let unread = match reader.next().map_err(failed())? {
+                Some(Ok((header, body))) => {
+                    self.page(number, offset, &header.stamp, body)?;
+                    continue;
                 }
+                Some(Err(invalid)) => Some(invalid),
+                None => None,
             };
-            if header.log != number || header.seq != next_page {
-                return Err(corrupt(format!(
-                    "page {} of log {} lies where page {next_page} of log {number} belongs",
-                    header.seq, header.log
-                )));
+            let later = self.directory.logs()?.into_iter().find(|&n| n > number);
+            match (&mut self.end, later) {
+                (_, Some(_)) if complete => return self.ended(number, offset, unread, later),
+                (_, Some(_)) => complete = true,
+                (End::Follow(wait), None) => {
+                    if !wait()? {
+                        self.end = End::Cut;
+                    }
+                }
+                (_, None) => return self.ended(number, offset, unread, None),
             }
-            each(&header, body)?;
-            next_page += 1;
-            replayed.pages += 1;
-            replayed.bytes += (page::HEADER + body.len()) as u64;
+            reader.back_to(offset).map_err(failed())?;
         }
     }
-    Ok(replayed)
+
+    fn page(&mut self, log: u64, at: u64, stamp: &Stamp, body: &[u8]) -> Result<(), Error> {
+        if (stamp.log, stamp.seq) != (log, self.next_page) {
+            return Err(Error::CorruptLog {
+                path: self.directory.log_path(log),
+                offset: at,
+                reason: format!(
+                    "page {} of log {} lies where page {} of log {log} belongs",
+                    stamp.seq, stamp.log, self.next_page
+                ),
+            });
+        }
+        (self.each)(stamp, body)?;
+        self.next_page += 1;
+        self.replayed.pages += 1;
+        self.replayed.bytes += (page::HEADER + body.len()) as u64;
+        Ok(())
+    }
+
+    /// A log has no more pages; judges what lies behind the last one.
+    fn ended(
+        &mut self,
+        number: u64,
+        offset: u64,
+        unread: Option<Invalid>,
+        later: Option<u64>,
+    ) -> Result<Option<u64>, Error> {
+        let Some(invalid) = unread else {
+            return Ok(later);
+        };
+        let path = self.directory.log_path(number);
+        let bytes = fs::read(&path).map_err(Error::disk("read", &path))?;
+        let rest = bytes.get(offset as usize..).unwrap_or_default();
+        if let Some(found) = page::other_version(rest) {
+            let known = char::from(page::VERSION);
+            return Err(Error::Version { path, found, known });
+        }
+        let follows = page_follows(rest, |stamp| {
+            stamp.log == number && stamp.seq >= self.next_page
+        });
+        if later.is_some() || follows {
+            let reason = describe(invalid).to_owned();
+            return Err(Error::CorruptLog {
+                path,
+                offset,
+                reason,
+            });
+        }
+        self.replayed.torn = rest.len() as u64;
+        if !matches!(self.end, End::Leave) {
+            cut(self.directory, number, offset)?;
+        }
+        Ok(None)
+    }
 }
 
 /// Reads a log page by page, into the same memory.
@@ -151,6 +236,14 @@ impl PageReader {
             offset: 0,
             page: Vec::new(),
         })
+    }
+
+    /// Looks again at what begins at `offset`: it may have grown.
+    fn back_to(&mut self, offset: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(offset))?;
+        self.left = self.file.get_ref().metadata()?.len().saturating_sub(offset);
+        self.offset = offset;
+        Ok(())
     }
 
     /// The next page; `None` at the end of the file.
@@ -187,12 +280,13 @@ fn describe(invalid: Invalid) -> &'static str {
     }
 }
 
-/// Whether a readable page lies anywhere after the unreadable one at `offset`. If
-/// so the end was not reached: a damaged length must not hide what follows.
-fn page_follows(bytes: &[u8], offset: usize) -> bool {
-    let mut from = offset + 1;
+/// Whether a page that `belongs` here lies anywhere behind the unreadable one at the
+/// front. If so the end was not reached: a damaged length must not hide what follows.
+/// A page inside a payload belongs elsewhere.
+fn page_follows(bytes: &[u8], belongs: impl Fn(&Stamp) -> bool) -> bool {
+    let mut from = 1;
     while let Some(at) = page::find_magic(bytes, from) {
-        if page::decode(&bytes[at..]).is_ok() {
+        if page::decode(&bytes[at..]).is_ok_and(|(header, _)| belongs(&header.stamp)) {
             return true;
         }
         from = at + 1;
@@ -240,7 +334,7 @@ mod tests {
                     count: 1,
                     run: &[7; 100],
                 });
-                log.append(page.seal(number, seq, 1, seq)).unwrap();
+                log.append(page.seal(&stamp(number, seq))).unwrap();
                 length = log.length as usize;
             }
         }
@@ -249,11 +343,19 @@ mod tests {
 
     fn read(directory: &Directory) -> Result<(Vec<u64>, Replayed), Error> {
         let mut seen = Vec::new();
-        let replayed = replay(directory, 1, 1, |header, _| {
-            seen.push(header.seq);
+        let replayed = replay(directory, 1, 1, End::Cut, |stamp, _| {
+            seen.push(stamp.seq);
             Ok(())
         })?;
         Ok((seen, replayed))
+    }
+
+    fn stamp(log: u64, seq: u64) -> Stamp {
+        Stamp {
+            log,
+            seq,
+            ..Stamp::default()
+        }
     }
 
     #[test]
@@ -299,6 +401,40 @@ mod tests {
     }
 
     #[test]
+    fn damage_to_the_last_page_of_an_older_log_is_an_error_whatever_the_byte() {
+        let (_root, directory, second, length) = logs();
+        let path = directory.log_path(1);
+        let whole = fs::read(&path).unwrap();
+        for at in second..length {
+            for bit in [0, 6] {
+                let mut bad = whole.clone();
+                bad[at] ^= 1 << bit;
+                fs::write(&path, &bad).unwrap();
+                let error = read(&directory).unwrap_err();
+                let Error::CorruptLog { offset, .. } = error else {
+                    panic!("byte {at}: {error}");
+                };
+                assert_eq!(offset as usize, second, "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_to_the_very_last_page_looks_like_a_write_that_was_cut_short() {
+        let (_root, directory, second, length) = logs();
+        let path = directory.log_path(2);
+        let whole = fs::read(&path).unwrap();
+        for at in second..length {
+            let mut bad = whole.clone();
+            bad[at] ^= 1;
+            fs::write(&path, &bad).unwrap();
+            let (seen, replayed) = read(&directory).unwrap();
+            assert_eq!((seen.len(), replayed.torn as usize), (3, length - second));
+            assert_eq!(fs::metadata(&path).unwrap().len() as usize, second);
+        }
+    }
+
+    #[test]
     fn damage_at_the_end_of_an_older_log_is_no_torn_tail() {
         let (_root, directory, second, length) = logs();
         let path = directory.log_path(1);
@@ -315,7 +451,7 @@ mod tests {
     fn a_missing_log_is_an_error() {
         let (_root, directory, ..) = logs();
         let mut log = LogWriter::create(&directory, 3).unwrap();
-        log.append(Page::default().seal(3, 5, 1, 5)).unwrap();
+        log.append(Page::default().seal(&stamp(3, 5))).unwrap();
         fs::remove_file(directory.log_path(2)).unwrap();
         let error = read(&directory).unwrap_err().to_string();
         assert!(error.contains("log-0000000003 at byte 0"), "{error}");
@@ -324,5 +460,79 @@ mod tests {
             read(&directory).unwrap_err(),
             Error::MissingLog { .. }
         ));
+    }
+
+    #[test]
+    fn who_only_looks_leaves_the_half_written_page() {
+        let (_root, directory, _, length) = logs();
+        let path = directory.log_path(2);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..length - 1]).unwrap();
+        let replayed = replay(&directory, 1, 1, End::Leave, |_, _| Ok(())).unwrap();
+        assert_eq!(replayed.pages, 3);
+        assert_eq!(fs::metadata(&path).unwrap().len() as usize, length - 1);
+    }
+
+    #[test]
+    fn a_page_inside_a_payload_is_not_one_that_follows() {
+        let (_root, directory, ..) = logs();
+        let mut log = LogWriter::create(&directory, 3).unwrap();
+        let stranger = fs::read(directory.log_path(1)).unwrap();
+        let mut page = Page::default();
+        page.put(Record::Calls {
+            origin: Origin::Own,
+            first: 5,
+            count: 1,
+            run: &stranger,
+        });
+        let whole = page.seal(&stamp(3, 5)).to_vec();
+        log.append(&whole[..whole.len() - 1]).unwrap();
+        assert_eq!(read(&directory).unwrap().0, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_log_of_another_version_says_which() {
+        let (_root, directory, ..) = logs();
+        let path = directory.log_path(1);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[3] = b'2';
+        bytes[4] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let error = read(&directory).unwrap_err().to_string();
+        let said = format!("{} was written in format 2", path.display());
+        assert!(error.starts_with(&said), "{error}");
+    }
+
+    /// Whoever follows a log sees each page as it comes, goes on to the next log, and
+    /// cuts the half page at the end only when told that nobody writes any more.
+    #[test]
+    fn a_growing_log_is_followed_to_its_end() {
+        let (_root, directory, _, length) = logs();
+        let path = directory.log_path(2);
+        let whole = fs::read(&path).unwrap();
+        let mut third = Page::default();
+        let third = third.seal(&stamp(3, 5)).to_vec();
+        let mut step = 0;
+        let mut seen = Vec::new();
+        fs::write(&path, &whole[..length - 50]).unwrap();
+        let mut grow = || {
+            step += 1;
+            match step {
+                1 => fs::write(&path, &whole[..length - 1]).unwrap(),
+                2 => fs::write(&path, &whole).unwrap(),
+                3 => fs::write(directory.log_path(3), &third[..7]).unwrap(),
+                4 => fs::write(directory.log_path(3), [&third[..], &third[..9]].concat()).unwrap(),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        };
+        let replayed = replay(&directory, 1, 1, End::Follow(&mut grow), |stamp, _| {
+            seen.push(stamp.seq);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [1, 2, 3, 4, 5]);
+        assert_eq!(replayed.torn, 9);
+        assert_eq!(fs::read(directory.log_path(3)).unwrap(), third);
     }
 }

@@ -67,9 +67,9 @@ impl Outgoing {
     }
 
     /// See [`super::app::Context::call_self`].
-    pub fn call_self(&mut self, method: u8) {
+    pub fn call_self(&mut self, method: u8, payload: &[u8]) {
         let mut call = Vec::new();
-        put_call(&mut call, method, &[], &[]);
+        put_call(&mut call, method, payload, &[]);
         let seq = self.next_own;
         self.next_own += 1;
         self.own.push_back((seq, call.clone()));

@@ -12,8 +12,12 @@ use super::codec::Fields;
 
 /// Bytes of a page before its records.
 pub const HEADER: usize = 48;
+/// First three bytes of every page of any version; the version follows as a digit.
+const FAMILY: &[u8; 3] = b"akP";
+/// The version of the layout that is written here.
+pub const VERSION: u8 = b'1';
 /// First four bytes of every page.
-const MAGIC: u32 = u32::from_le_bytes(*b"akP1");
+const MAGIC: u32 = u32::from_le_bytes([FAMILY[0], FAMILY[1], FAMILY[2], VERSION]);
 /// Bytes of a record before its calls.
 const RECORD_HEADER: usize = 19;
 /// No page is longer: the largest call, plus what one turn of the receive
@@ -68,11 +72,9 @@ const KIND_IMPULSE: u8 = 3;
 const KIND_ACKNOWLEDGED: u8 = 4;
 const KIND_ATTACHED: u8 = 5;
 
-/// What a page says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Length of the records in bytes.
-    pub body: u32,
+/// When and where a page was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
     /// Number of the log file the page was written to.
     pub log: u64,
     /// Number of the page, counted without gaps over all logs of the instance.
@@ -82,6 +84,17 @@ pub struct Header {
     /// When it was sealed: nanoseconds since 1970, never going backwards. Handlers
     /// read this clock, so replay reads the same.
     pub time: u64,
+    /// Chance for the handlers of this page, logged for the same reason.
+    pub seed: u32,
+}
+
+/// What a page says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Length of the records in bytes.
+    pub body: u32,
+    /// When and where.
+    pub stamp: Stamp,
     crc: u32,
 }
 
@@ -105,14 +118,17 @@ impl Header {
             let magic = fields.u32()?;
             let crc = fields.u32()?;
             let body = fields.u32()?;
-            let _reserved = fields.u32()?;
+            let seed = fields.u32()?;
             let header = Self {
                 crc,
                 body,
-                log: fields.u64()?,
-                seq: fields.u64()?,
-                epoch: fields.u64()?,
-                time: fields.u64()?,
+                stamp: Stamp {
+                    seed,
+                    log: fields.u64()?,
+                    seq: fields.u64()?,
+                    epoch: fields.u64()?,
+                    time: fields.u64()?,
+                },
             };
             Some((magic, header))
         };
@@ -122,6 +138,19 @@ impl Header {
             None => Err(Invalid::Short),
         }
     }
+}
+
+/// The version that the page at the front of `bytes` was written in, if that is
+/// another one than is written here. A page of this version whose digit alone was
+/// damaged still has its checksum, and is no page of another one.
+pub fn other_version(bytes: &[u8]) -> Option<char> {
+    let digit = *bytes.strip_prefix(FAMILY)?.first()?;
+    if digit == VERSION || !digit.is_ascii_alphanumeric() {
+        return None;
+    }
+    let mut as_ours = bytes.to_vec();
+    as_ours[FAMILY.len()] = VERSION;
+    decode(&as_ours).is_err().then_some(char::from(digit))
 }
 
 /// Judges the page at the front of `bytes`: its header and its records.
@@ -241,11 +270,18 @@ impl Page {
     }
 
     /// Fills in the header and answers the bytes to write.
-    pub fn seal(&mut self, log: u64, seq: u64, epoch: u64, time: u64) -> &[u8] {
+    pub fn seal(&mut self, stamp: &Stamp) -> &[u8] {
         let body = (self.bytes.len() - HEADER) as u32;
         self.bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
         self.bytes[8..12].copy_from_slice(&body.to_le_bytes());
-        self.bytes[12..16].fill(0);
+        self.bytes[12..16].copy_from_slice(&stamp.seed.to_le_bytes());
+        let Stamp {
+            log,
+            seq,
+            epoch,
+            time,
+            ..
+        } = *stamp;
         for (at, value) in [(16, log), (24, seq), (32, epoch), (40, time)] {
             self.bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
@@ -264,6 +300,14 @@ impl Page {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const STAMP: Stamp = Stamp {
+        log: 1,
+        seq: 2,
+        epoch: 3,
+        time: 4,
+        seed: 5,
+    };
 
     fn sample() -> Page {
         let mut page = Page::default();
@@ -284,12 +328,9 @@ mod tests {
     #[test]
     fn a_page_comes_back_record_by_record() {
         let mut page = sample();
-        let bytes = page.seal(1, 2, 3, 4).to_vec();
+        let bytes = page.seal(&STAMP).to_vec();
         let (header, body) = decode(&bytes).unwrap();
-        assert_eq!(
-            (header.log, header.seq, header.epoch, header.time),
-            (1, 2, 3, 4)
-        );
+        assert_eq!(header.stamp, STAMP);
         let all: Vec<_> = records(body).collect();
         assert_eq!(all.len(), 3);
         assert_eq!(
@@ -306,7 +347,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_seen() {
         let mut page = sample();
-        let bytes = page.seal(1, 2, 3, 4).to_vec();
+        let bytes = page.seal(&STAMP).to_vec();
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut bad = bytes.clone();
@@ -319,10 +360,23 @@ mod tests {
     #[test]
     fn every_cut_is_short() {
         let mut page = sample();
-        let bytes = page.seal(1, 2, 3, 4).to_vec();
+        let bytes = page.seal(&STAMP).to_vec();
         for end in 0..bytes.len() {
             assert_eq!(decode(&bytes[..end]).err(), Some(Invalid::Short));
         }
+    }
+
+    #[test]
+    fn another_version_is_told_from_a_damaged_digit() {
+        let mut page = sample();
+        let mut bytes = page.seal(&STAMP).to_vec();
+        assert_eq!(other_version(&bytes), None);
+        bytes[3] = b'2';
+        assert_eq!(other_version(&bytes), None, "only the digit is wrong");
+        bytes[20] ^= 1;
+        assert_eq!(other_version(&bytes), Some('2'));
+        assert_eq!(other_version(b"akP2"), Some('2'));
+        assert_eq!(other_version(b"akP"), None);
     }
 
     proptest! {
@@ -338,9 +392,10 @@ mod tests {
             for record in &made {
                 page.put(*record);
             }
-            let bytes = page.seal(9, seq, 1, 1).to_vec();
+            let stamp = Stamp { seq, ..STAMP };
+            let bytes = page.seal(&stamp).to_vec();
             let (header, body) = decode(&bytes).unwrap();
-            prop_assert_eq!(header.seq, seq);
+            prop_assert_eq!(header.stamp, stamp);
             prop_assert_eq!(records(body).collect::<Vec<_>>(), made);
         }
 

@@ -31,8 +31,6 @@ pub enum Event {
 pub struct Shared {
     /// The instance's name.
     pub instance: String,
-    /// Which execution this is.
-    pub epoch: u64,
     /// The links, by index.
     pub links: Vec<Link>,
     /// Inputs on their way to the log.
@@ -51,13 +49,13 @@ pub struct Shared {
     /// Whether the executor waits until less is owed to peers.
     pub waiting: AtomicBool,
     less_owed: (Mutex<()>, Condvar),
+    epoch: AtomicU64,
 }
 
 impl Shared {
     /// Brings the parts together.
     pub fn new(
         instance: String,
-        epoch: u64,
         links: Vec<Link>,
         rate: Option<u64>,
         events: Sender<Event>,
@@ -66,7 +64,6 @@ impl Shared {
         const CHUNK: u64 = 128 << 10;
         Self {
             instance,
-            epoch,
             links,
             inbox: Inbox::default(),
             events,
@@ -77,7 +74,18 @@ impl Shared {
             busy: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             less_owed: (Mutex::default(), Condvar::new()),
+            epoch: AtomicU64::new(0),
         }
+    }
+
+    /// Which execution this is; 0 while it only looks on.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// This is the `epoch`th execution.
+    pub fn begin(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::SeqCst);
     }
 
     /// Replay is over: these calls are expected next, one number a link; those before

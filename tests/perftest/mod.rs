@@ -36,12 +36,17 @@ impl World {
     /// Starts `perftest <program>` with `options`, split at blanks, beside what makes
     /// it belong to this world.
     pub fn start(&self, program: &str, options: &str) -> Process {
+        self.spawn(self.command(program, options))
+    }
+
+    /// What [`World::start`] starts.
+    pub fn command(&self, program: &str, options: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aks-tui"));
         command
             .args(["perftest", program, "-c", "--sp", "50001", "--log"])
             .arg(self.logs.path())
             .args(options.split_whitespace());
-        self.spawn(command)
+        command
     }
 
     pub fn spawn(&self, mut command: Command) -> Process {
@@ -350,4 +355,23 @@ pub fn assert_total(side: &str, history: &History, bytes: u64) {
 pub fn disk_use(path: &Path) -> u64 {
     let entries = std::fs::read_dir(path).unwrap();
     entries.map(|e| e.unwrap().metadata().unwrap().len()).sum()
+}
+
+/// Puts a log of the first version, as a kill left it, where an instance will look.
+pub fn kept_log(instance: &str, directory: &Path) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/perftest/first_version");
+    std::fs::create_dir_all(directory).unwrap();
+    for entry in std::fs::read_dir(kept.join(format!("{instance}_0"))).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// Waits until something holds; fails when patience ends.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "no sign of {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -29,6 +29,10 @@ const COMMON: &[Spelling] = &[
     (&["rate"], true),
     (&["durability"], true),
     (&["log-trigger", "lts"], true),
+    (&["verify-payload"], false),
+    (&["take-over"], false),
+    (&["keep-logs"], false),
+    (&["replicaNum", "r", "replica", "replica-num"], true),
     (&["help", "h"], false),
 ];
 
@@ -36,11 +40,13 @@ const JOB: &[Spelling] = &[
     (&["maxMessageSize", "mms", "max-message-size"], true),
     (&["numOfRounds", "n", "rounds", "num-of-rounds"], true),
     (&["bytes-per-round"], true),
+    (&["noDescendingSize", "nds", "no-descending-size"], false),
 ];
 
 const SERVER: &[Spelling] = &[
     (&["numOfJobs", "n", "jobs", "num-of-jobs"], true),
     (&["notBidirectional", "nbd", "not-bidirectional"], false),
+    (&["memoryUsed", "m", "memory-used"], true),
 ];
 
 /// Rewrites the options of `program`; anything unknown stays as it is, for the

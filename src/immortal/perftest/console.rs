@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::super::{Error, Recovery};
+use super::super::{Durability, Error, Recovery, Replayed};
 
 /// Prints one line, whole and at once, so that a reader of the log sees it when it
 /// happens and a kill cannot cut it in two.
@@ -38,6 +38,44 @@ pub fn recovered(recovery: &Recovery) {
         recovery.pages,
         recovery.from_checkpoint,
         recovery.elapsed.as_millis()
+    ));
+    state(recovery.state);
+}
+
+/// Prints the fingerprint of a state, to be compared with that of a replay.
+pub fn state(state: u64) {
+    line(&format!("*X* state hash={state:016x}"));
+}
+
+/// Prints what a replay came to.
+pub fn replayed(replayed: &Replayed) {
+    line(&format!(
+        "*X* replayed from_checkpoint={} pages={} calls={} bytes={} checkpoints_met={} torn={}",
+        replayed.from_checkpoint,
+        replayed.pages,
+        replayed.calls,
+        replayed.bytes,
+        replayed.met,
+        replayed.torn
+    ));
+    state(replayed.state);
+}
+
+/// Prints which execution begins, and what its promises survive.
+pub fn begun(epoch: u64, durability: Durability) {
+    let durability = match durability {
+        Durability::Fsync => "fsync",
+        Durability::Os => "os",
+    };
+    line(&format!(
+        "*X* execution epoch={epoch} durability={durability}"
+    ));
+}
+
+/// Prints that a message is not the one that was sent.
+pub fn damaged(call: u64, at: usize) {
+    line(&format!(
+        "Damaged message. Call {call} is wrong at byte {at}"
     ));
 }
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{App, Call, Caller, Context, Recovery};
+use super::super::{App, Call, Caller, Chance, Context, Durability, Recovery};
 use super::console::{self, GIB, Progress};
 use super::options::{JobOptions, Plan};
 use super::payload::{self, Payloads};
@@ -41,6 +41,9 @@ struct State {
     last_echoed: u64,
     /// Bytes that came back.
     received: u64,
+    /// Where the sequence of random sizes stands.
+    #[serde(default)]
+    chance: Chance,
     /// Whether no round follows this one.
     last_round: bool,
     done: bool,
@@ -50,18 +53,40 @@ struct State {
 #[derive(Debug)]
 pub struct Job {
     state: State,
+    /// Whether what it was asked for is compared with what it remembers.
+    asked: bool,
     payloads: Payloads,
+    durability: Durability,
+    verify: bool,
     progress: Progress,
     /// Whether the totals were printed by this execution.
     reported: bool,
 }
 
 impl Job {
+    /// Whether a saved state is one of a client.
+    pub fn wrote(state: &[u8]) -> bool {
+        super::load::<State>(state).is_ok()
+    }
+
+    /// One that is to do again what it did: what it was asked for is in its state.
+    pub fn again(progress: Progress) -> Self {
+        Self {
+            asked: false,
+            ..Self::with(Plan::default(), Durability::default(), true, progress)
+        }
+    }
+
     /// A client that has not sent anything.
     pub fn new(options: &JobOptions, progress: Progress) -> Self {
+        let common = &options.common;
+        Self::with(options.plan, common.durability, common.verify, progress)
+    }
+
+    fn with(plan: Plan, durability: Durability, verify: bool, progress: Progress) -> Self {
         Self {
             state: State {
-                plan: options.plan,
+                plan,
                 rounds_done: 0,
                 size: 0,
                 made: 0,
@@ -69,10 +94,14 @@ impl Job {
                 last_made: 0,
                 last_echoed: 0,
                 received: 0,
+                chance: Chance::default(),
                 last_round: false,
                 done: false,
             },
-            payloads: Payloads::new(options.plan.max_message as usize),
+            asked: true,
+            payloads: Payloads::new(plan.max_message as usize),
+            durability,
+            verify,
             progress,
             reported: false,
         }
@@ -96,7 +125,7 @@ impl Job {
         state.size = if state.size == 0 {
             plan.max_message
         } else {
-            plan.size_after(state.size)
+            plan.size_after(state.size, &mut state.chance)
         };
         state.made = 0;
         state.round_began = context.now();
@@ -110,7 +139,7 @@ impl Job {
         let (mut sent, mut made) = (0, 0);
         while state.made < calls {
             if sent > SLICE || made == SLICE_CALLS {
-                context.call_self(CONTINUE);
+                context.call_self(CONTINUE, &[]);
                 return;
             }
             state.made += 1;
@@ -120,7 +149,7 @@ impl Job {
             sent += state.size;
             made += 1;
         }
-        context.call_self(NEXT_ROUND);
+        context.call_self(NEXT_ROUND, &[]);
     }
 
     fn echo(&mut self, message: &[u8], mine: bool, context: &Context<'_>) {
@@ -138,6 +167,11 @@ impl Job {
             }
             state.last_echoed = got;
         }
+        if self.verify
+            && let Some(at) = payload::damage(message)
+        {
+            console::damaged(state.last_echoed, at);
+        }
         if self.progress.is_due() && !context.replaying() {
             self.progress.fresh(state.last_echoed, state.received);
         }
@@ -154,6 +188,7 @@ impl App for Job {
     const ANSWERS: bool = false;
 
     fn awaken(&mut self, epoch: u64) {
+        console::begun(epoch, self.durability);
         self.progress.begin(epoch);
     }
 
@@ -165,20 +200,24 @@ impl App for Job {
         let asked = self.state.plan;
         self.state = super::load(state)?;
         let plan = self.state.plan;
+        self.payloads = Payloads::new(plan.max_message as usize);
+        if !self.asked {
+            return Ok(());
+        }
         for (option, asked, kept) in [
             ("-n", asked.rounds, plan.rounds),
             ("--mms", asked.max_message, plan.max_message),
             ("--bytes-per-round", asked.round_bytes, plan.round_bytes),
+            ("-nds", asked.random_sizes.into(), plan.random_sizes.into()),
         ] {
             super::say_kept(option, asked, kept);
         }
-        self.payloads = Payloads::new(plan.max_message as usize);
         Ok(())
     }
 
     fn begin(&mut self, context: &mut Context<'_>) {
         console::line("Bytes per RPC\tThroughput (GB/sec)");
-        context.call_self(NEXT_ROUND);
+        context.call_self(NEXT_ROUND, &[]);
     }
 
     fn call(&mut self, call: &Call<'_>, context: &mut Context<'_>) {
@@ -203,6 +242,10 @@ impl App for Job {
     fn settled(&mut self) {
         self.progress
             .publish(self.state.last_echoed, self.state.received);
+    }
+
+    fn finished(&mut self, state: u64) {
+        console::state(state);
     }
 
     fn recovered(&mut self, recovery: &Recovery) -> bool {

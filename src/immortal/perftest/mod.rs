@@ -18,10 +18,11 @@ mod options;
 mod payload;
 mod server;
 mod signals;
+pub mod soak;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -31,7 +32,7 @@ pub use options::{
     Common, JobOptions, LOG_TRIGGER, PORT, Plan, ROUND, ServerOptions, parse_bytes, parse_time,
 };
 
-use super::{Call, Config, Error, Role, address, run};
+use super::{Call, Config, Error, Impulses, Link, Past, address, run};
 use job::Job;
 use server::Server;
 
@@ -47,24 +48,24 @@ const LAST_ROUND: u8 = 1;
 /// Runs the client until it is done, or for ever with [`Common::stay`].
 pub fn job(options: JobOptions) -> Result<(), Error> {
     let started = Instant::now();
-    let impulses = signals::listen(LAST_ROUND)?;
+    let impulses = Impulses::default();
+    signals::listen(impulses.clone(), LAST_ROUND)?;
     pause(&options.name, options.common.auto_continue);
     let progress = console::Progress::start(options.common.progress)?;
     let app = Job::new(&options, progress);
-    let role = Role::Dial {
+    let links = vec![Link::Dial {
         peer: options.server,
         port: options.common.port,
-    };
-    run(
-        config(options.name, role, options.common, started, impulses),
-        app,
-    )
+    }];
+    let config = config(options.name, links, options.common, started, impulses);
+    run(&config, app)
 }
 
 /// Runs the server until its jobs are done, or for ever with [`Common::stay`].
 pub fn server(options: ServerOptions) -> Result<(), Error> {
     let started = Instant::now();
-    let impulses = signals::listen(LAST_ROUND)?;
+    let impulses = Impulses::default();
+    signals::listen(impulses.clone(), LAST_ROUND)?;
     pause(&options.name, options.common.auto_continue);
     let progress = console::Progress::start(options.common.progress)?;
     let app = Server::new(&options, progress);
@@ -73,22 +74,36 @@ pub fn server(options: ServerOptions) -> Result<(), Error> {
         (Some(job), 1) => vec![Some(job.clone())],
         (Some(base), count) => (0..count).map(|i| Some(format!("{base}{i}"))).collect(),
     };
-    let role = Role::Listen {
-        address: address::own(options.common.port, &address::environment),
-        peers,
-    };
-    run(
-        config(options.name, role, options.common, started, impulses),
-        app,
-    )
+    let links = peers
+        .into_iter()
+        .map(|peer| Link::Accept { peer })
+        .collect();
+    let address = address::own(options.common.port, &address::environment);
+    let mut config = config(options.name, links, options.common, started, impulses);
+    config.listen = Some(address);
+    run(&config, app)
+}
+
+/// Executes again, offline, what an instance of perftest did: its lines once more,
+/// then what it came to. Starts from the checkpoint `from`, else from the oldest.
+pub fn replay(directory: &Path, from: Option<u64>) -> Result<(), Error> {
+    let past = Past::open(directory, from)?;
+    let progress = console::Progress::start(None)?;
+    let replayed = if Job::wrote(past.state()) {
+        past.replay(Job::again(progress))
+    } else {
+        past.replay(Server::again(progress))
+    }?;
+    console::replayed(&replayed);
+    Ok(())
 }
 
 fn config(
     instance: String,
-    role: Role,
+    links: Vec<Link>,
     common: Common,
     started: Instant,
-    impulses: Receiver<u8>,
+    impulses: Impulses,
 ) -> Config {
     Config {
         instance,
@@ -96,7 +111,10 @@ fn config(
         durability: common.durability,
         log_trigger: common.log_trigger,
         rate: common.rate,
-        role,
+        contest: common.contest,
+        keep: common.keep,
+        listen: None,
+        links,
         stay: common.stay,
         started,
         notice: Arc::new(|text: &str| console::line(&format!("*X* {text}"))),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{Durability, MAX_PAYLOAD};
+use super::super::{Chance, Contest, Durability, MAX_PAYLOAD};
 
 /// Bytes of a round unless said otherwise: what the original sends.
 pub const ROUND: u64 = 1 << 30;
@@ -14,6 +14,7 @@ pub const LOG_TRIGGER: u64 = 64 << 20;
 
 /// What both programs understand.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag of the command line
 pub struct Common {
     /// Port of the link: the server listens on it, a job dials it.
     pub port: u16,
@@ -31,6 +32,12 @@ pub struct Common {
     pub durability: Durability,
     /// Length in bytes of a log that is followed by a checkpoint.
     pub log_trigger: u64,
+    /// Whether every byte of every message is checked.
+    pub verify: bool,
+    /// What to do while another execution of the instance runs.
+    pub contest: Contest,
+    /// Whether logs that recovery no longer needs are kept.
+    pub keep: bool,
 }
 
 /// What the client understands.
@@ -57,13 +64,15 @@ pub struct ServerOptions {
     pub count: u16,
     /// Whether it sends everything back.
     pub bidirectional: bool,
+    /// Bytes of ballast that it holds, and that every checkpoint has to carry.
+    pub memory: u64,
     /// The rest.
     pub common: Common,
 }
 
 /// What a client sends: rounds of calls, each round's calls half as long as those
 /// of the round before, down to 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
     /// How many rounds; 0 begins again at the greatest size after the smallest, for
     /// ever.
@@ -72,6 +81,10 @@ pub struct Plan {
     pub max_message: u64,
     /// Bytes of a round; what is no whole call is left out.
     pub round_bytes: u64,
+    /// Whether the sizes after the first are drawn at random, the same ones in every
+    /// run, instead of halved.
+    #[serde(default)]
+    pub random_sizes: bool,
 }
 
 impl Plan {
@@ -92,10 +105,16 @@ impl Plan {
         Ok(())
     }
 
-    /// Payload of a call in the round after one of `size`, in bytes.
-    pub fn size_after(&self, size: u64) -> u64 {
+    /// Payload of a call in the round after one of `size`, in bytes. `chance` is asked
+    /// if the plan wants random sizes: powers of two from 16 up to, but not including,
+    /// the greatest.
+    pub fn size_after(&self, size: u64, chance: &mut Chance) -> u64 {
         const SMALLEST: u64 = 16;
-        if size > SMALLEST {
+        if self.random_sizes {
+            let powers = self.max_message.ilog2().saturating_sub(SMALLEST.ilog2());
+            let power = chance.draw() % u64::from(powers.max(1));
+            (SMALLEST << power).min(self.max_message)
+        } else if size > SMALLEST {
             (size >> 1).max(SMALLEST)
         } else if self.rounds == 0 {
             self.max_message
@@ -166,15 +185,45 @@ mod tests {
             rounds: 3,
             max_message: 2500,
             round_bytes: ROUND,
+            random_sizes: false,
         };
-        assert_eq!(plan.size_after(2500), 1250);
-        assert_eq!(plan.size_after(17), 16);
-        assert_eq!(plan.size_after(16), 16);
-        assert_eq!(plan.size_after(8), 8);
+        let after = |size| plan.size_after(size, &mut Chance::default());
+        assert_eq!(after(2500), 1250);
+        assert_eq!(after(17), 16);
+        assert_eq!(after(16), 16);
+        assert_eq!(after(8), 8);
         assert_eq!(
             plan.calls(2500) * 2500 + plan.calls(1250) * 1250,
             2_147_481_250
         );
+    }
+
+    #[test]
+    fn random_sizes_are_powers_of_two_and_the_same_in_every_run() {
+        let plan = |max_message| Plan {
+            rounds: 5,
+            max_message,
+            round_bytes: ROUND,
+            random_sizes: true,
+        };
+        let draw = |plan: Plan| {
+            let mut chance = Chance::default();
+            (0..200)
+                .map(|_| plan.size_after(99, &mut chance))
+                .collect::<Vec<_>>()
+        };
+        let sizes = draw(plan(32768));
+        assert_eq!(sizes, draw(plan(32768)));
+        for power in 4..15 {
+            assert!(sizes.contains(&(1 << power)), "{power}");
+        }
+        assert!(
+            sizes
+                .iter()
+                .all(|size| size.is_power_of_two() && *size < 32768)
+        );
+        assert!(draw(plan(16)).iter().all(|size| *size == 16));
+        assert!(draw(plan(9)).iter().all(|size| *size == 9));
     }
 
     #[test]
@@ -183,10 +232,11 @@ mod tests {
             rounds: 0,
             max_message: 65536,
             round_bytes: ROUND,
+            random_sizes: false,
         };
         let mut sizes = vec![65536];
         for _ in 0..13 {
-            sizes.push(plan.size_after(sizes[sizes.len() - 1]));
+            sizes.push(plan.size_after(sizes[sizes.len() - 1], &mut Chance::default()));
         }
         assert_eq!(sizes[12..], [16, 65536]);
     }
@@ -197,12 +247,13 @@ mod tests {
             rounds: 13,
             max_message: 65536,
             round_bytes: ROUND,
+            random_sizes: false,
         };
         let (mut size, mut bytes, mut calls) = (65536, 0, 0);
         for _ in 0..13 {
             bytes += plan.calls(size) * size;
             calls += plan.calls(size);
-            size = plan.size_after(size);
+            size = plan.size_after(size, &mut Chance::default());
         }
         assert_eq!((bytes, calls), (13_958_643_712, 134_201_344));
     }
@@ -213,6 +264,7 @@ mod tests {
             rounds: 1,
             max_message,
             round_bytes,
+            random_sizes: false,
         };
         assert!(plan(0, 5).check().unwrap_err().contains("--mms"));
         assert!(plan(MAX_PAYLOAD + 1, u64::MAX).check().is_err());

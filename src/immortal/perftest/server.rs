@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{App, Call, Caller, Context, Recovery};
+use super::super::{App, Call, Caller, Context, Durability, Recovery};
 use super::console::{self, Progress};
 use super::options::ServerOptions;
 use super::payload;
 use super::{DELIVER, ECHO_OF_ANOTHER, LAST_ROUND, PRINT_TOTALS};
 
 /// What survives.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
     bidirectional: bool,
     /// Messages received.
@@ -22,12 +22,20 @@ struct State {
     /// Jobs that asked for the totals.
     finished: u64,
     done: bool,
+    /// Bytes that follow the state proper.
+    #[serde(default)]
+    ballast: u64,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Server {
     state: State,
+    /// Whether what it was asked for is compared with what it remembers.
+    asked: bool,
+    ballast: Vec<u8>,
+    durability: Durability,
+    verify: bool,
     progress: Progress,
     /// Whether the totals were printed by this execution.
     reported: bool,
@@ -44,7 +52,25 @@ impl Server {
                 last_calls: vec![0; usize::from(options.count)],
                 finished: 0,
                 done: false,
+                ballast: options.memory,
             },
+            asked: true,
+            ballast: ballast(options.memory),
+            durability: options.common.durability,
+            verify: options.common.verify,
+            progress,
+            reported: false,
+        }
+    }
+
+    /// One that is to do again what it did: what it was asked for is in its state.
+    pub fn again(progress: Progress) -> Self {
+        Self {
+            state: State::default(),
+            asked: false,
+            ballast: Vec::new(),
+            durability: Durability::default(),
+            verify: true,
             progress,
             reported: false,
         }
@@ -64,6 +90,11 @@ impl Server {
             console::out_of_order(expected, got);
         }
         state.last_calls[job] = got;
+        if self.verify
+            && let Some(at) = payload::damage(message)
+        {
+            console::damaged(got, at);
+        }
         if state.bidirectional {
             for to in 0..state.last_calls.len() {
                 let method = if to == job { DELIVER } else { ECHO_OF_ANOTHER };
@@ -96,27 +127,51 @@ impl Server {
     }
 }
 
+/// So many bytes that are easy to judge.
+fn ballast(bytes: u64) -> Vec<u8> {
+    (0..bytes).map(|i| i as u8).collect()
+}
+
 impl App for Server {
     const ANSWERS: bool = true;
 
     fn awaken(&mut self, epoch: u64) {
+        console::begun(epoch, self.durability);
         self.progress.begin(epoch);
     }
 
     fn save(&self, out: &mut Vec<u8>) {
         super::save(&self.state, out);
+        if !self.ballast.is_empty() {
+            // JSON has no line feed of its own.
+            out.push(b'\n');
+            out.extend_from_slice(&self.ballast);
+        }
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), String> {
-        let (jobs, bidirectional) = (self.state.last_calls.len(), self.state.bidirectional);
-        self.state = super::load(state)?;
-        super::say_kept("-n", jobs as u64, self.state.last_calls.len() as u64);
-        super::say_kept(
-            "-nbd",
-            u64::from(!bidirectional),
-            u64::from(!self.state.bidirectional),
-        );
+        let end = state.iter().position(|&byte| byte == b'\n');
+        let (proper, carried) = state.split_at(end.unwrap_or(state.len()));
+        let kept: State = super::load(proper)?;
+        let asked = std::mem::replace(&mut self.state, kept);
+        let kept = &self.state;
+        let carried = carried.strip_prefix(b"\n").unwrap_or_default();
+        if carried.len() as u64 != kept.ballast || payload::damage_at(carried, 0).is_some() {
+            return Err("its ballast is not what was put in".into());
+        }
+        self.ballast = carried.to_vec();
+        let jobs = |state: &State| state.last_calls.len() as u64;
+        if self.asked {
+            let one_way = |state: &State| u64::from(!state.bidirectional);
+            super::say_kept("-n", jobs(&asked), jobs(kept));
+            super::say_kept("-nbd", one_way(&asked), one_way(kept));
+            super::say_kept("-m", asked.ballast, kept.ballast);
+        }
         Ok(())
+    }
+
+    fn finished(&mut self, state: u64) {
+        console::state(state);
     }
 
     fn begin(&mut self, _context: &mut Context<'_>) {

@@ -1,13 +1,11 @@
 //! Signals as inputs.
 
-use std::sync::mpsc::{Receiver, channel};
+use super::super::{Error, Impulses};
 
-use super::super::Error;
-
-/// Answers where `method` arrives at each SIGUSR1. From now on that signal no longer
-/// ends the process, so this is to be called before anything takes time.
+/// Sends `method` at each SIGUSR1, once the instance lives. From now on that signal
+/// no longer ends the process, so this is to be called before anything takes time.
 #[cfg(unix)]
-pub fn listen(method: u8) -> Result<Receiver<u8>, Error> {
+pub fn listen(impulses: Impulses, method: u8) -> Result<(), Error> {
     use std::{process, thread};
 
     use tokio::runtime::Builder;
@@ -30,8 +28,7 @@ pub fn listen(method: u8) -> Result<Receiver<u8>, Error> {
         let terminate = first.then(|| signal(SignalKind::terminate())).transpose();
         (user, terminate.map_err(failed)?)
     };
-    let (impulses, heard) = channel();
-    let forward = move || {
+    let listen = move || {
         runtime.block_on(async move {
             let (mut user, mut terminate) = (user, terminate);
             loop {
@@ -42,10 +39,7 @@ pub fn listen(method: u8) -> Result<Receiver<u8>, Error> {
                     }
                 };
                 tokio::select! {
-                    Some(()) = user.recv() => {
-                        // Gone only when the process ends.
-                        let _ = impulses.send(method);
-                    }
+                    Some(()) = user.recv() => forward(impulses.clone(), method),
                     Some(()) = ended => process::exit(143),
                     else => return,
                 }
@@ -54,13 +48,27 @@ pub fn listen(method: u8) -> Result<Receiver<u8>, Error> {
     };
     thread::Builder::new()
         .name("signals".into())
-        .spawn(forward)
+        .spawn(listen)
         .map_err(failed)?;
-    Ok(heard)
+    Ok(())
+}
+
+/// A signal that comes during replay is not lost: it is sent afterwards.
+#[cfg(unix)]
+fn forward(impulses: Impulses, method: u8) {
+    let send = move || {
+        impulses.wait_until_live();
+        // It lives, and the payload is short.
+        let _ = impulses.send(method, &[]);
+    };
+    // Without a thread the signal is lost, as it is where memory is.
+    let _ = std::thread::Builder::new()
+        .name("signal".into())
+        .spawn(send);
 }
 
 /// There is no SIGUSR1 here: nothing arrives.
 #[cfg(not(unix))]
-pub fn listen(_method: u8) -> Result<Receiver<u8>, Error> {
-    Ok(channel().1)
+pub fn listen(_impulses: Impulses, _method: u8) -> Result<(), Error> {
+    Ok(())
 }
