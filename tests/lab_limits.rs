@@ -17,7 +17,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use proptest::prelude::*;
 use reach::{ADMIN, Reach, VIEW, allow_many_files};
 use serde_json::{Value, json};
-use support::{Lab, PATIENCE};
+use support::{Lab, PATIENCE, eventually, required};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -385,4 +385,70 @@ fn whatever_is_asked_is_answered_in_words() {
     result.unwrap();
     let (code, version) = runtime.block_on(send(&client, Method::GET, "/version", "", ""));
     assert_eq!((code.as_u16(), &version["minor"]), (200, &json!("33")));
+}
+
+/// The control groups that a lab has noted, with those of its containers.
+fn groups(ledger: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let ledger = std::fs::read_to_string(ledger).unwrap_or_default();
+    let mut groups: Vec<_> = ledger.lines().map(std::path::PathBuf::from).collect();
+    for base in groups.clone() {
+        let within = std::fs::read_dir(base).into_iter().flatten().flatten();
+        let within = within.filter(|it| it.file_type().unwrap().is_dir());
+        groups.extend(within.map(|it| it.path()));
+    }
+    groups.retain(|it| it.exists());
+    groups
+}
+
+#[tokio::test]
+async fn no_control_group_outlives_the_lab_and_the_one_after_it() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let mut lab = Lab::start_on(&state, &["--empty"]).unwrap();
+    let client = client(&lab).await;
+    let (_, nodes) = send(&client, Method::GET, "/api/v1/nodes", "", "").await;
+    let limits = &nodes["items"][0]["metadata"]["annotations"]["lab.aks-tui.dev/limits"];
+    if limits != "memory, cpu" {
+        assert!(
+            !required("cgroups"),
+            "control groups are required: {limits}"
+        );
+        println!("skipped: limits kept here: {limits}");
+        return;
+    }
+    let pod = json!({
+        "metadata": {"name": "bounded"},
+        "spec": {"containers": [{
+            "name": "main", "image": "aks-tui/pause",
+            "resources": {"limits": {"memory": "64Mi", "cpu": "100m"}},
+        }]},
+    });
+    let path = "/api/v1/namespaces/default/pods";
+    let (code, said) = send(
+        &client,
+        Method::POST,
+        path,
+        "application/json",
+        pod.to_string(),
+    )
+    .await;
+    assert_eq!(code, 201, "{said}");
+    let ledger = state.join("node/runtime/cgroups");
+    eventually("the pod runs in its group", || {
+        let groups = groups(&ledger);
+        groups.iter().any(|it| {
+            let inside = std::fs::read_to_string(it.join("cgroup.procs"));
+            inside.is_ok_and(|inside| !inside.is_empty())
+        })
+    });
+    let before = groups(&ledger);
+    lab.kill();
+    let mut next = Lab::start_on(&state, &["--empty"]).unwrap();
+    let left: Vec<_> = before.iter().filter(|it| it.exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let after = groups(&ledger);
+    assert!(!after.is_empty());
+    next.stop();
+    let left: Vec<_> = after.iter().filter(|it| it.exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }

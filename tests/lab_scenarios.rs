@@ -141,6 +141,16 @@ fn pending_says_what_it_waits_for_and_is_mended_by_that() {
     );
     let phase = "get pods -l app=ledger -o jsonpath={.items[*].status.phase}";
     shows(&lab, phase, &["Pending"]);
+    shows(
+        &lab,
+        "describe pods -l app=forecast",
+        &[
+            "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are \
+             available: 1 Preemption is not helpful for scheduling.",
+        ],
+    );
+    kubectl(&lab, "set resources deploy/forecast --requests=cpu=100m");
+    shows(&lab, "get deploy forecast", &["1/1"]);
     kubectl(&lab, "label node lab-node-0 pool=gpu");
     shows(&lab, "get deploy invoices", &["1/1"]);
     // The class that there was not, as a person would add it.
@@ -232,4 +242,68 @@ fn ten_thousand_pods_cost_no_processes_and_change() {
     // The lab itself and a few of its own; none for the pods.
     let processes = support::marked(&lab.run);
     assert!(processes.len() < 10, "{processes:?}");
+}
+
+#[test]
+fn oom_is_a_kill_by_the_kernel_and_is_mended_by_a_greater_limit() {
+    let Some(lab) = staged("oom") else { return };
+    let limits = kubectl(&lab, "describe nodes");
+    let limits = limits
+        .lines()
+        .find(|it| it.contains("lab.aks-tui.dev/limits"));
+    let limits = limits.unwrap();
+    if !limits.contains(" memory") {
+        assert!(
+            !required("cgroups"),
+            "control groups are required: {limits}"
+        );
+        println!("skipped: limits kept here: {limits}");
+        let said = kubectl(&lab, "get deploy cache");
+        assert!(said.contains("not found"), "{said}");
+        return;
+    }
+    shows(
+        &lab,
+        "describe pods -l app=cache",
+        &[
+            "Reason:       OOMKilled",
+            "Exit Code:    137",
+            "memory:  64Mi",
+        ],
+    );
+    shows(&lab, "get pods -l app=cache", &["CrashLoopBackOff"]);
+    shows(&lab, "get deploy session", &["1/1"]);
+    let said = kubectl(&lab, "get pods -l app=session");
+    assert!(said.contains(" 0 "), "no restart: {said}");
+    kubectl(&lab, "set resources deploy/cache --limits=memory=160Mi");
+    shows(&lab, "logs -l app=cache", &["holding 96 MiB"]);
+    shows(&lab, "get deploy cache", &["1/1"]);
+}
+
+#[test]
+fn where_limits_are_not_kept_the_lab_says_so() {
+    let Some(lab) = staged_with("oom", &["--no-limits"]) else {
+        return;
+    };
+    shows(
+        &lab,
+        "describe nodes",
+        &["lab.aks-tui.dev/limits: none: the lab was started with --no-limits"],
+    );
+    let said = kubectl(&lab, "get deploy cache");
+    assert!(said.contains("not found"), "{said}");
+    let file = lab.state.join("../pod.yaml");
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: bounded}\nspec:\n  containers:\n  \
+                - {name: a, image: aks-tui/pause, resources: {limits: {cpu: 100m}}}\n  \
+                - {name: b, image: aks-tui/pause, resources: {limits: {memory: 64Mi}}}\n";
+    std::fs::write(&file, text).unwrap();
+    kubectl(&lab, &format!("apply -f {}", file.display()));
+    shows(&lab, "get pod bounded", &["2/2"]);
+    let events = "get events --field-selector reason=LimitsNotEnforced --no-headers";
+    shows(
+        &lab,
+        events,
+        &["Warning", "limits of cpu are not enforced here"],
+    );
+    assert_eq!(kubectl(&lab, events).lines().count(), 1);
 }

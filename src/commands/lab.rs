@@ -16,6 +16,10 @@ use crate::lab::scenario::Scenario;
 ///
 /// Prints one line of JSON when it is ready, and stops everything on Ctrl-C.
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub struct Lab {
     /// Write the kubeconfig here instead of into the state directory
@@ -59,6 +63,10 @@ pub struct Lab {
     /// How pods are shut in [default: namespaces where the kernel allows them]
     #[arg(long, value_enum)]
     isolation: Option<Isolation>,
+    /// Do not keep containers to their limits of memory and cpu, even where the
+    /// kernel allows it
+    #[arg(long)]
+    no_limits: bool,
     /// Once a cockpit has held the lab: stop when none comes back for so long
     #[arg(long, value_name = "SECS", default_value_t = 600)]
     linger: u64,
@@ -168,6 +176,7 @@ pub fn run(lab: Lab) -> ExitCode {
             Isolation::Namespaces => runtime::Isolation::Namespaces,
             Isolation::Group => runtime::Isolation::Group,
         }),
+        limits: !lab.no_limits,
         nodes: usize::from(lab.nodes),
         node_monitor_grace: Duration::from_secs(lab.node_monitor_grace),
         linger: Duration::from_secs(lab.linger),

@@ -50,6 +50,9 @@
 //!   machine's loopback addresses, as the node's annotation says; services by
 //!   address and by name, load balancers and node ports on this machine; faults
 //!   of the network (NetworkChaos);
+//! - limits of memory and cpu, kept by control groups where the kernel lets the
+//!   lab make some, as the node's annotation says: who takes too much memory is
+//!   killed by the kernel (`OOMKilled`), who wants too much cpu waits;
 //! - what pods and nodes use, as `metrics.k8s.io`;
 //! - [`azure`]: an Azure Resource Manager in front of it (`--azure`);
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
@@ -75,8 +78,10 @@
 //!   sends in nothing else (*415*);
 //! - managers of what the lab's own controllers and kubelet write: managed
 //!   fields tell of clients only;
-//! - priorities and resource limits are stored and have no effect: all pods are
-//!   equal to the scheduler, and none gives way to another; so are what security
+//! - priorities are stored and have no effect: all pods are equal to the scheduler,
+//!   and none gives way to another; so are limits of other resources than memory
+//!   and cpu, and those two where the kernel gives no control groups, which an
+//!   event of the pod says (`LimitsNotEnforced`); so are what security
 //!   contexts, `hostNetwork` and `hostAliases` ask for: every container runs as
 //!   the lab's user without a capability;
 //! - IPv6, and a way from a pod to this machine or the world, where pods have

@@ -40,6 +40,8 @@ pub struct Options {
     pub backoff: BackoffMode,
     /// How pods are shut in; none means the best that the kernel allows.
     pub isolation: Option<Isolation>,
+    /// Whether limits of containers are kept, as far as the kernel allows it.
+    pub limits: bool,
     /// How many nodes it has.
     pub nodes: usize,
     /// How long a node may be silent before it is taken for dead.
@@ -119,9 +121,6 @@ async fn serve(
     if !options.empty && !known {
         workload::deploy(&store, &options.client_arguments)?;
     }
-    if let Some(scenario) = options.scenario.filter(|_| !known) {
-        scenario.deploy(&store)?;
-    }
     let identity = Identity::generate()?;
     let users = users()?;
     let executable =
@@ -131,6 +130,7 @@ async fn serve(
         executable,
         run: run.to_owned(),
         isolation: options.isolation,
+        limits: options.limits,
         backoff: options.backoff,
         version: api::VERSION.to_owned(),
         nodes: options.nodes,
@@ -140,8 +140,12 @@ async fn serve(
     if let Some(reason) = kubelet.fallback() {
         eprintln!("aks-tui lab: no namespaces here ({reason}); pods are process groups");
     }
+    let scenario = stageable(options, &kubelet);
     let stop = CancellationToken::new();
-    let begun = begin(state, options, &identity, &users, &store, &kubelet).await;
+    let begun = match scenario.filter(|_| !known).map(|it| it.deploy(&store)) {
+        Some(Err(error)) => Err(error.into()),
+        _ => begin(state, options, &identity, &users, &store, &kubelet).await,
+    };
     let server = match begun {
         Ok(server) => server,
         Err(error) => {
@@ -180,7 +184,7 @@ async fn serve(
     };
     let work = controllers::run_in(store.clone(), surroundings, stop.clone());
     let mut work = tokio::spawn(work);
-    if let Some(scenario) = options.scenario {
+    if let Some(scenario) = scenario {
         tokio::spawn(scenario.keep(store.clone(), stop.clone()));
     }
     if let Err(error) = state.write_ready(&about) {
@@ -208,6 +212,21 @@ async fn serve(
     server.stop().await;
     kubelet.stop().await;
     ended
+}
+
+/// The situation that was asked for, unless this machine does not allow it,
+/// which is said.
+fn stageable(options: &Options, kubelet: &Kubelet) -> Option<Scenario> {
+    let scenario = options.scenario?;
+    let enforced = kubelet.enforced();
+    let Some(why) = scenario.obstacle(&enforced) else {
+        return Some(scenario);
+    };
+    let name = scenario.name();
+    eprintln!(
+        "aks-tui lab: the scenario {name} is not staged, limits of memory are not enforced here: {why}"
+    );
+    None
 }
 
 /// Brings services to pods and to this machine until `stop` is cancelled.

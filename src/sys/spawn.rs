@@ -1,9 +1,10 @@
 //! Giving birth to processes that cannot outlive their parent.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 
 use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal, setsid};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
@@ -52,6 +53,23 @@ pub fn prepare(command: &mut Command, birth: Birth) {
     // that another thread of the parent could have left in an odd state.
     unsafe {
         command.pre_exec(born);
+    }
+}
+
+/// Makes `command` enter control groups before it becomes its program. The doors
+/// are their `cgroup.procs`, open for writing.
+pub fn enter_groups(command: &mut Command, doors: Arc<Vec<OwnedFd>>) {
+    let enter = move || -> io::Result<()> {
+        for door in doors.iter() {
+            // To the kernel, 0 is whoever writes it.
+            rustix::io::write(door, b"0")?;
+        }
+        Ok(())
+    };
+    // SAFETY: as in `prepare`; the closure reads a list that nobody changes and
+    // makes one plain system call for each of its entries.
+    unsafe {
+        command.pre_exec(enter);
     }
 }
 

@@ -82,6 +82,7 @@ impl Bed {
             executable: PathBuf::from(env!("CARGO_BIN_EXE_aks-tui")),
             run: run.clone(),
             isolation: Some(isolation),
+            limits: true,
             backoff,
             version: "v1.33.0".into(),
             nodes: 1,

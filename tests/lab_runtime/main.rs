@@ -5,6 +5,7 @@
 
 mod isolation;
 mod life;
+mod limits;
 mod sessions;
 
 use std::fs;
@@ -16,8 +17,8 @@ use std::time::Duration;
 use aks_tui::lab::node::{ExecRequest, ExecSession, NodeError, Stream, TerminalSize};
 
 use aks_tui::lab::runtime::{
-    Config, ConsoleSpec, Container, ContainerSpec, Ending, Isolation, Mount, Runtime, RuntimeError,
-    StartError,
+    Config, ConsoleSpec, Container, ContainerSpec, Ending, Isolation, Limits, Mount, Runtime,
+    RuntimeError, StartError,
 };
 
 use bytes::Bytes;
@@ -77,6 +78,7 @@ impl Bed {
             mounts: Vec::new(),
             trees: Vec::new(),
             console: ConsoleSpec::default(),
+            limits: Limits::default(),
             log_directory: self.state.path().join("logs"),
             execution: 0,
         }
@@ -108,6 +110,7 @@ fn config(state: &Path, run: &str, isolation: Option<Isolation>) -> Config {
         executable: PathBuf::from(env!("CARGO_BIN_EXE_aks-tui")),
         run: run.to_owned(),
         isolation,
+        limits: true,
     }
 }
 

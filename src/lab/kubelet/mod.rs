@@ -29,7 +29,7 @@ use super::kinds::Resource;
 use super::network::{self, Mode, Network};
 use super::node::{ExecRequest, ExecSession, LogSource, Node, NodeError, Usage};
 use super::recorder::Recorder;
-use super::runtime::{self, Bounded, Isolation, Runtime, RuntimeError};
+use super::runtime::{self, Bounded, Enforced, Isolation, Runtime, RuntimeError};
 use super::store::{Key, Store};
 
 mod addresses;
@@ -41,6 +41,7 @@ mod env;
 mod follower;
 mod handlers;
 mod images;
+mod limits;
 mod machine;
 mod meter;
 mod order;
@@ -83,6 +84,10 @@ pub const NETWORK_ANNOTATION: &str = "lab.aks-tui.dev/network";
 /// they have none.
 pub const VOLUMES_ANNOTATION: &str = "lab.aks-tui.dev/volumes";
 
+/// Annotation of a node: which limits of containers are kept, and why others are
+/// not.
+pub const LIMITS_ANNOTATION: &str = "lab.aks-tui.dev/limits";
+
 /// Annotation of a node: the back-off schedule.
 pub const BACKOFF_ANNOTATION: &str = "lab.aks-tui.dev/backoff";
 
@@ -108,6 +113,8 @@ pub struct Config {
     pub run: String,
     /// Isolation to use; none means the best that the kernel allows.
     pub isolation: Option<Isolation>,
+    /// Whether limits of containers are kept, as far as the kernel allows it.
+    pub limits: bool,
     /// How restarts are delayed.
     pub backoff: BackoffMode,
     /// Version of Kubernetes that the lab speaks, for the node objects.
@@ -178,6 +185,7 @@ impl Kubelet {
             executable: config.executable,
             run: config.run.clone(),
             isolation: config.isolation,
+            limits: config.limits,
         })
         .await?;
         let network = Network::open(&runtime).await;
@@ -194,6 +202,7 @@ impl Kubelet {
             (RUN_ANNOTATION, config.run),
             (NETWORK_ANNOTATION, network.mode().to_string()),
             (VOLUMES_ANNOTATION, ends_of(&bounded)),
+            (LIMITS_ANNOTATION, runtime.enforced().to_string()),
         ];
         let count = config.nodes.clamp(1, MOST_NODES);
         let mut machines = Vec::new();
@@ -275,6 +284,11 @@ impl Kubelet {
     /// Why namespaces are not used although they were not declined.
     pub fn fallback(&self) -> Option<&str> {
         self.shared.runtime.fallback()
+    }
+
+    /// Which limits of containers are kept.
+    pub fn enforced(&self) -> Enforced {
+        self.shared.runtime.enforced()
     }
 
     /// The network of the pods.

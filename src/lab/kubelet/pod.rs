@@ -168,6 +168,7 @@ impl Worker {
                 // It is set only here.
                 let _ = self.address.set(address.to_string());
                 if self.enter_network(address).await {
+                    self.tell_limits();
                     tokio::select! {
                         () = self.run_containers() => {}
                         () = self.deadline() => {}

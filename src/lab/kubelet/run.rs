@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Container as ContainerSpec;
 use super::backoff::{self, Backoff, BackoffMode};
 use super::env;
 use super::images::{self, Image};
+use super::limits;
 use super::pod::Worker;
 use super::probes::Sick;
 use super::resolver;
@@ -377,6 +378,7 @@ impl Worker {
                 once: spec.stdin_once == Some(true),
                 tty: spec.tty == Some(true),
             },
+            limits: limits::of(spec),
             log_directory: self.log_directory(&spec.name),
             execution: if fresh { 0 } else { unit.restarts + 1 },
         })
@@ -387,7 +389,11 @@ impl Worker {
         Ended {
             code: exit.ending.code,
             signal: exit.ending.signal,
-            reason: if well { "Completed" } else { "Error" }.into(),
+            reason: match exit.out_of_memory {
+                true => "OOMKilled".into(),
+                false if well => "Completed".into(),
+                false => "Error".into(),
+            },
             message: self.message(spec, container, well),
             started: Some(container.started_at()),
             finished: Some(exit.at),

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
+use super::cgroups::{Group, Limits};
 use super::console::{Console, ConsoleSpec};
 use super::logs::Log;
 use super::procs::{self, Process};
@@ -56,6 +57,8 @@ pub struct ContainerSpec {
     pub trees: Vec<Arc<OwnedFd>>,
     /// Its standard input, and whether it has a terminal.
     pub console: ConsoleSpec,
+    /// What it may use of the machine; kept as far as the kernel allows it.
+    pub limits: Limits,
     /// Directory of its logs.
     pub log_directory: PathBuf,
     /// Number of this execution; it names the log file.
@@ -81,6 +84,8 @@ pub struct Exit {
     pub ending: Ending,
     /// When the lab learned of it.
     pub at: Timestamp,
+    /// The kernel has killed a process of it for taking more memory than it may.
+    pub out_of_memory: bool,
 }
 
 /// A running container. Clones are handles on the same one.
@@ -98,6 +103,7 @@ struct Inner {
     log: Log,
     control: Arc<Channel>,
     console: Arc<Console>,
+    group: Option<Arc<Group>>,
     gone: watch::Receiver<Option<Exit>>,
 }
 
@@ -115,13 +121,17 @@ pub(super) struct Spawned {
 pub(super) struct Remains {
     pub records: Arc<Records>,
     pub staging: Option<PathBuf>,
+    pub group: Option<Arc<Group>>,
 }
 
 impl Remains {
-    pub fn clear(&self, id: &str) {
+    pub async fn clear(&self, id: &str) {
         if let Some(staging) = &self.staging {
             // Nothing is mounted on it here; it is empty.
             let _ = fs::remove_dir(staging);
+        }
+        if let Some(group) = &self.group {
+            group.remove().await;
         }
         self.records.forget(id);
     }
@@ -154,7 +164,10 @@ impl Container {
             let init = Process::read(pid).ok_or_else(|| io::Error::other("its init has gone"))?;
             remains.records.write(&id, &init)?;
             let control = Channel::new(control)?;
-            let handles: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+            let doors = remains.group.as_ref().map(|group| group.doors());
+            let doors = doors.transpose()?.unwrap_or_default();
+            let trees = trees.iter().map(AsFd::as_fd);
+            let handles: Vec<_> = trees.chain(doors.iter().map(AsFd::as_fd)).collect();
             let sent = control.send(boot, &handles).await;
             if let Err(error) = sent
                 && error.kind() != io::ErrorKind::BrokenPipe
@@ -189,7 +202,7 @@ impl Container {
                 let _ = child.kill();
                 let _ = reap(child).await;
                 log.ended().await;
-                remains.clear(&id);
+                remains.clear(&id).await;
                 return Err(error);
             }
         };
@@ -208,13 +221,16 @@ impl Container {
             log: log.clone(),
             control: Arc::clone(&control),
             console: Arc::clone(&console),
+            group: remains.group.clone(),
             gone,
         }));
         tokio::spawn(async move {
-            let exit = watch_over(&id, &control, child, isolation).await;
+            let mut exit = watch_over(&id, &control, child, isolation).await;
             log.ended().await;
             console.close();
-            remains.clear(&id);
+            let group = remains.group.as_ref();
+            exit.out_of_memory = group.is_some_and(|group| group.out_of_memory());
+            remains.clear(&id).await;
             tell.send_replace(Some(exit));
         });
         Ok(container)
@@ -235,6 +251,11 @@ impl Container {
         self.0.init.pid
     }
 
+    /// Memory that it holds, where a control group counts it.
+    pub(super) fn memory(&self) -> Option<u64> {
+        self.0.group.as_ref()?.memory()
+    }
+
     /// When the program ran.
     pub fn started_at(&self) -> Timestamp {
         self.0.started_at
@@ -253,6 +274,7 @@ impl Container {
         exit.ok().flatten().unwrap_or_else(|| Exit {
             ending: Ending::killed(Signal::KILL.as_raw()),
             at: Timestamp::now(),
+            out_of_memory: false,
         })
     }
 
@@ -337,6 +359,7 @@ async fn watch_over(id: &str, control: &Channel, child: Child, isolation: Isolat
             exit = Some(Exit {
                 ending,
                 at: Timestamp::now(),
+                out_of_memory: false,
             });
         }
     }
@@ -353,6 +376,7 @@ async fn watch_over(id: &str, control: &Channel, child: Child, isolation: Isolat
     exit.unwrap_or_else(|| Exit {
         ending: Ending::killed(Signal::KILL.as_raw()),
         at: Timestamp::now(),
+        out_of_memory: false,
     })
 }
 

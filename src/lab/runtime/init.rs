@@ -130,10 +130,11 @@ pub(super) fn run() -> u8 {
     // A lower priority than the lab's cannot be given back: that is no error.
     let _ = setpriority_process(None, NICE);
     let Ok(lab) = take_control() else { return 1 };
-    let Ok(Some((boot, trees))) = wire::receive::<Boot>(&lab) else {
+    let Ok(Some((boot, mut trees))) = wire::receive::<Boot>(&lab) else {
         return 1;
     };
-    match supervise(&lab, boot, trees) {
+    let doors = Arc::new(trees.split_off(boot.trees.min(trees.len())));
+    match supervise(&lab, boot, trees, doors) {
         Ok(ending) => ending.code as u8,
         Err(reason) => {
             let _ = wire::send(&lab, &Report::Failed(reason), &[]);
@@ -150,7 +151,12 @@ fn take_control() -> io::Result<OwnedFd> {
     Ok(lab)
 }
 
-fn supervise(lab: &OwnedFd, boot: Boot, trees: Vec<OwnedFd>) -> Result<Ending, String> {
+fn supervise(
+    lab: &OwnedFd,
+    boot: Boot,
+    trees: Vec<OwnedFd>,
+    doors: Doors,
+) -> Result<Ending, String> {
     let isolated = boot.root.is_some();
     if let Some(root) = &boot.root {
         root.enter(&trees).map_err(|error| error.to_string())?;
@@ -168,7 +174,7 @@ fn supervise(lab: &OwnedFd, boot: Boot, trees: Vec<OwnedFd>) -> Result<Ending, S
     runtime.block_on(async {
         let lab = lab.try_clone().and_then(Channel::new);
         let lab = lab.map_err(|error| error.to_string())?;
-        let mut init = Init::start(lab, boot).await?;
+        let mut init = Init::start(lab, boot, doors).await?;
         let ending = init.wait().await.map_err(|error| error.to_string())?;
         // If the lab is gone, the container ends all the same.
         let _ = init.lab.send(&Report::Exited(ending), &[]).await;
@@ -179,9 +185,13 @@ fn supervise(lab: &OwnedFd, boot: Boot, trees: Vec<OwnedFd>) -> Result<Ending, S
     })
 }
 
+/// The control groups that all but the init are in.
+type Doors = Arc<Vec<OwnedFd>>;
+
 struct Init {
     lab: Channel,
     boot: Boot,
+    doors: Doors,
     program: Pid,
     children: tokio::signal::unix::Signal,
     forwarded: mpsc::Receiver<Signal>,
@@ -192,7 +202,7 @@ struct Init {
 }
 
 impl Init {
-    async fn start(lab: Channel, boot: Boot) -> Result<Self, String> {
+    async fn start(lab: Channel, boot: Boot, doors: Doors) -> Result<Self, String> {
         let children = signal(SignalKind::child()).map_err(|error| error.to_string())?;
         let forwarded = forwarded().map_err(|error| error.to_string())?;
         let mut program = command(&boot, &boot.argv).map_err(|refused| refused.reason)?;
@@ -205,6 +215,7 @@ impl Init {
             },
             parent_death: Some(Signal::KILL),
         };
+        sys::enter_groups(&mut program, Arc::clone(&doors));
         sys::prepare(&mut program, birth);
         let started = program.spawn();
         // With it go this process's own ends of the program's streams.
@@ -227,6 +238,7 @@ impl Init {
         Ok(Self {
             lab,
             boot,
+            doors,
             program,
             children,
             forwarded,
@@ -286,7 +298,7 @@ impl Init {
             return Ok(());
         };
         let session = Arc::new(Channel::new(session)?);
-        match start_session(&self.boot, exec) {
+        match start_session(&self.boot, &self.doors, exec) {
             Ok((pid, streams)) => {
                 self.sessions.insert(pid, Arc::clone(&session));
                 let streams: Vec<BorrowedFd<'_>> = streams.iter().map(AsFd::as_fd).collect();
@@ -431,7 +443,7 @@ fn find(boot: &Boot, name: &str) -> Result<PathBuf, Refused> {
 }
 
 /// Starts a command beside the program and gives the lab's ends of its streams.
-fn start_session(boot: &Boot, exec: &Exec) -> Result<(Pid, Vec<OwnedFd>), Refused> {
+fn start_session(boot: &Boot, doors: &Doors, exec: &Exec) -> Result<(Pid, Vec<OwnedFd>), Refused> {
     let mut command = command(boot, &exec.argv)?;
     let name = &exec.argv[0];
     if boot.root.is_some() && !boot.env.iter().any(|(name, _)| name == TAR) {
@@ -451,6 +463,7 @@ fn start_session(boot: &Boot, exec: &Exec) -> Result<(Pid, Vec<OwnedFd>), Refuse
         },
         parent_death: Some(Signal::KILL),
     };
+    sys::enter_groups(&mut command, Arc::clone(doors));
     sys::prepare(&mut command, birth);
     let child = command
         .spawn()

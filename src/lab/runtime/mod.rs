@@ -35,6 +35,7 @@ use crate::sys::{Birth, Session};
 
 mod applets;
 mod bounded;
+mod cgroups;
 mod console;
 mod container;
 pub mod cri;
@@ -52,6 +53,7 @@ mod volumes;
 mod wire;
 
 pub use bounded::{Bounded, Placed};
+pub use cgroups::{Enforced, Limits};
 pub use console::ConsoleSpec;
 pub use container::{Container, ContainerSpec, Exit, StartError};
 pub use logs::ROTATE_AT;
@@ -62,6 +64,7 @@ pub use usage::{Used, measure};
 pub use volumes::{SourceKind, prepare_source};
 pub use wire::Ending;
 
+use cgroups::Cgroups;
 use container::Spawned;
 use logs::Log;
 use records::Records;
@@ -157,6 +160,8 @@ pub struct Config {
     pub run: String,
     /// The isolation to use; none means namespaces if the kernel allows them.
     pub isolation: Option<Isolation>,
+    /// Whether limits are kept, as far as the kernel allows it.
+    pub limits: bool,
 }
 
 /// Why there is no runtime.
@@ -194,6 +199,7 @@ pub struct Runtime {
     executable: PathBuf,
     spawner: Spawner,
     records: Arc<Records>,
+    cgroups: Cgroups,
     containers: Mutex<HashMap<String, Container>>,
 }
 
@@ -215,6 +221,7 @@ impl Runtime {
         let records = Records::take(config.state.join("records")).map_err(state)?;
         let records = records.ok_or_else(|| RuntimeError::Taken(config.state.clone()))?;
         let reaped = records.reap().await.map_err(state)?;
+        let cgroups = Cgroups::open(&config.state, config.limits).map_err(state)?;
         // Places of roots and links of an earlier lab; nothing is mounted here.
         for name in ["roots", "links"] {
             clear(&config.state.join(name)).map_err(state)?;
@@ -227,6 +234,7 @@ impl Runtime {
             executable,
             spawner: Spawner::start().map_err(state)?,
             records: Arc::new(records),
+            cgroups,
             containers: Mutex::default(),
             config,
         };
@@ -250,6 +258,11 @@ impl Runtime {
     /// Why namespaces are not used although they were not declined.
     pub fn fallback(&self) -> Option<&str> {
         self.fallback.as_deref()
+    }
+
+    /// Which limits of containers are kept.
+    pub fn enforced(&self) -> Enforced {
+        self.cgroups.enforced()
     }
 
     /// How many processes of an earlier lab were ended at the start.
@@ -277,6 +290,7 @@ impl Runtime {
             cwd: spec.cwd,
             tty: console.tty,
             stdin: console.stdin,
+            trees: spec.trees.len(),
             root: staging.clone().map(|staging| Root {
                 staging,
                 executable: self.executable.clone(),
@@ -297,6 +311,7 @@ impl Runtime {
             None if isolated => ENTER,
             _ => INIT,
         };
+        let group = self.cgroups.make(&id, spec.limits)?;
         let child = self.spawner.spawn(Request {
             executable: self.executable.clone(),
             argument,
@@ -317,8 +332,15 @@ impl Runtime {
         let remains = container::Remains {
             records: Arc::clone(&self.records),
             staging,
+            group: group.map(Arc::new),
         };
-        let child = child.await.inspect_err(|_| remains.clear(&id))?;
+        let child = match child.await {
+            Ok(child) => child,
+            Err(error) => {
+                remains.clear(&id).await;
+                return Err(error.into());
+            }
+        };
         let name = spec.name;
         let spawned = Spawned {
             child,
@@ -365,6 +387,7 @@ impl Runtime {
     pub async fn stop(&self) {
         let running: Vec<_> = self.containers().drain().map(|(_, it)| it).collect();
         join_all(running.iter().map(Container::kill)).await;
+        self.cgroups.close();
     }
 
     fn containers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Container>> {
@@ -421,6 +444,7 @@ impl Runtime {
             mounts: Vec::new(),
             trees: Vec::new(),
             console: ConsoleSpec::default(),
+            limits: Limits::default(),
             log_directory: log_directory.clone(),
             execution: 0,
         });

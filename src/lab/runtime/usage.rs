@@ -11,7 +11,8 @@ use super::procs::{self, Process, TICKS_PER_SECOND};
 pub struct Used {
     /// Processor time of all its processes, ended ones included.
     pub processor: Duration,
-    /// Memory that is its own and cannot be read again from files, in bytes.
+    /// Memory that cannot be read again from files, in bytes: as its control
+    /// group counts it, else what is its processes' own.
     pub memory: u64,
 }
 
@@ -20,10 +21,12 @@ pub fn measure(containers: &[&Container]) -> Vec<Used> {
     let all = procs::all();
     let of = |container: &&Container| {
         let family = procs::descendants(container.outermost(), all.clone());
-        family.iter().fold(Used::default(), |sum, process| Used {
-            processor: sum.processor + processor(process),
-            memory: sum.memory + memory(process.pid),
-        })
+        let counted = container.memory();
+        let sum = |each: &dyn Fn(&Process) -> u64| family.iter().map(each).sum();
+        Used {
+            processor: family.iter().map(processor).sum(),
+            memory: counted.unwrap_or_else(|| sum(&|process| memory(process.pid))),
+        }
     };
     containers.iter().map(of).collect()
 }

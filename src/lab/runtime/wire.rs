@@ -33,8 +33,9 @@ const DESCRIPTORS: usize = 32;
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Join;
 
-/// The first message to an init: what it is to run, and in what. The trees of
-/// its bounded volumes come with it.
+/// The first message to an init: what it is to run, and in what. With it come the
+/// trees of its bounded volumes, and then the `cgroup.procs` of the control groups
+/// that all of it is to be in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Boot {
     /// Program and arguments.
@@ -49,6 +50,8 @@ pub(super) struct Boot {
     /// The program has a standard input; without a terminal the lab gets its
     /// other end likewise.
     pub stdin: bool,
+    /// How many of the descriptors that come with it are trees.
+    pub trees: usize,
     /// The root to build and move into; none shares the host's.
     pub root: Option<Root>,
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kinds::Resource;
 use super::kubelet::POWER_ANNOTATION;
+use super::runtime::Enforced;
 use super::store::{Key, Store, StoreError};
 use super::workload::{self, ManifestError};
 
@@ -49,6 +50,8 @@ pub enum Scenario {
     Pending,
     /// Programs that take their time before they answer.
     SlowStart,
+    /// Containers that take more memory than they may.
+    Oom,
     /// A node that loses its power again and again.
     FlappingNode,
     /// Ten thousand pods on five hundred nodes, always changing.
@@ -57,13 +60,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CrashLoop,
         Self::ImagePull,
         Self::Noisy,
         Self::StuckRollout,
         Self::Pending,
         Self::SlowStart,
+        Self::Oom,
         Self::FlappingNode,
         Self::TenThousandPods,
     ];
@@ -77,6 +81,7 @@ impl Scenario {
             Self::StuckRollout => "stuck-rollout",
             Self::Pending => "pending",
             Self::SlowStart => "slow-start",
+            Self::Oom => "oom",
             Self::FlappingNode => "flapping-node",
             Self::TenThousandPods => "10k-pods",
         }
@@ -89,8 +94,13 @@ impl Scenario {
             Self::ImagePull => "an image that no registry has",
             Self::Noisy => "three pods that flood the log, and one worth reading",
             Self::StuckRollout => "a rollout that waits for an image for ever",
-            Self::Pending => "pods that wait for a node and for a volume that nobody has",
+            Self::Pending => {
+                "pods that wait for a node, for processors and for a volume that nobody has"
+            }
             Self::SlowStart => "a slow program that a probe waits for, and one that a probe kills",
+            Self::Oom => {
+                "a container that is killed for the memory it takes (where control groups permit)"
+            }
             Self::FlappingNode => {
                 "the last of several nodes without power every other 20 seconds (--nodes 3)"
             }
@@ -110,6 +120,7 @@ impl Scenario {
             }
             Self::Pending => Some(include_str!("../../../assets/scenarios/pending.yaml")),
             Self::SlowStart => Some(include_str!("../../../assets/scenarios/slow-start.yaml")),
+            Self::Oom => Some(include_str!("../../../assets/scenarios/oom.yaml")),
             Self::FlappingNode => {
                 Some(include_str!("../../../assets/scenarios/flapping-node.yaml"))
             }
@@ -126,6 +137,13 @@ impl Scenario {
             Self::FlappingNode if nodes < 2 => Err(ScenarioError::OneNode { name: self.name() }),
             _ => Ok(()),
         }
+    }
+
+    /// What of the machine keeps the situation from coming about; none where it
+    /// can be staged.
+    pub fn obstacle(self, enforced: &Enforced) -> Option<&str> {
+        let why = enforced.memory.as_ref().err()?;
+        (self == Self::Oom).then_some(why)
     }
 
     /// Puts a new lab into the situation.
@@ -150,7 +168,8 @@ impl Scenario {
                 | Self::ImagePull
                 | Self::Noisy
                 | Self::Pending
-                | Self::SlowStart => {}
+                | Self::SlowStart
+                | Self::Oom => {}
             }
         };
         stop.run_until_cancelled(keeping).await;
@@ -243,6 +262,20 @@ mod tests {
         ];
         assert_eq!(last_with_a_switch(nodes.iter()), Some("lab-node-10"));
         assert_eq!(last_with_a_switch(nodes[2..3].iter()), None);
+    }
+
+    #[test]
+    fn nobody_runs_out_of_memory_where_it_has_no_limit() {
+        let enforced = |memory| Enforced {
+            memory,
+            cpu: Ok(()),
+        };
+        for scenario in Scenario::ALL {
+            assert_eq!(scenario.obstacle(&enforced(Ok(()))), None);
+            let why = enforced(Err("why".to_owned()));
+            let expected = (scenario == Scenario::Oom).then_some("why");
+            assert_eq!(scenario.obstacle(&why), expected);
+        }
     }
 
     #[test]
