@@ -250,3 +250,79 @@ fn a_shell_in_a_pod_is_a_terminal() {
     ];
     eventually("it runs again", || ok(&lab, &restarted) == "1");
 }
+
+/// Applies a manifest; what was printed, on either stream.
+fn applied(lab: &Lab, manifest: &serde_json::Value) -> String {
+    let file = lab.state.parent().unwrap().join("manifest.json");
+    std::fs::write(&file, manifest.to_string()).unwrap();
+    let (out, err, _) = said(lab, &["apply", "-f", file.to_str().unwrap()]);
+    out + &err
+}
+
+#[test]
+fn a_careful_manifest_runs_and_a_careless_one_is_refused_by_name() {
+    if !kubectl_is_here() {
+        return;
+    }
+    let lab = Lab::start(&["--empty", "--backoff", "none"]);
+    let deployment = |name: &str, spec: serde_json::Value| {
+        let mut deployment = serde_json::json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {
+                "selector": {"matchLabels": {"app": name}},
+                "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [
+                    {"name": "main", "image": "aks-tui/pause"}]}},
+            },
+        });
+        json_patch::merge(&mut deployment["spec"]["template"]["spec"], &spec);
+        deployment
+    };
+    let careful = serde_json::json!({
+        "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "name": "main", "image": "aks-tui/pause",
+            "ports": [{"containerPort": 80, "hostPort": 8080}],
+            "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}},
+        }],
+    });
+    let told = applied(&lab, &deployment("careful", careful));
+    let warned = "Warning: spec.template.spec.containers[0].ports[0].hostPort: the lab keeps the \
+                  port for the pod and does not open it on the node";
+    assert!(told.contains(warned), "{told}");
+    let rollout = ["rollout", "status", "deploy/careful", "--timeout=60s"];
+    assert!(ok(&lab, &rollout).contains("successfully rolled out"));
+    let told = applied(
+        &lab,
+        &deployment("careless", serde_json::json!({"hostNetwork": true})),
+    );
+    let refused = "spec.template.spec.hostNetwork: Forbidden: the lab gives no pod the machine's \
+                   network";
+    assert!(told.contains(refused), "{told}");
+    let run = ["run", "urgent", "--image=aks-tui/pause", "--overrides"];
+    let urgent = r#"{"spec":{"priorityClassName":"high"}}"#;
+    let (_, told, code) = said(&lab, &[&run[..], &[urgent]].concat());
+    assert_eq!(code, 1);
+    assert!(
+        told.contains("pods \"urgent\" is forbidden: no PriorityClass with name high was found"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_map_that_is_too_big_is_refused_in_words() {
+    if !kubectl_is_here() {
+        return;
+    }
+    let lab = Lab::start(&["--empty"]);
+    let file = lab.state.parent().unwrap().join("big");
+    std::fs::write(&file, "x".repeat(20 * 1024 * 1024)).unwrap();
+    let from = format!("--from-file={}", file.display());
+    let (_, told, code) = said(&lab, &["create", "configmap", "big", &from]);
+    assert_eq!(code, 1);
+    assert!(
+        told.contains("Request entity too large: limit is 3145728"),
+        "{told}"
+    );
+}

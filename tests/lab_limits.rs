@@ -124,6 +124,8 @@ async fn what_is_too_long_is_refused_in_words() {
     );
     let (_, answer) = reach.ask(ADMIN, &head, b"").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let words = "Request Header Fields Too Large: limit is 262144";
+    assert!(answer.contains(words), "{answer}");
 
     let client = client(&lab).await;
     let path = "/api/v1/namespaces/default/configmaps/bomb";

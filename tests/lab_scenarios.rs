@@ -139,8 +139,15 @@ fn pending_says_what_it_waits_for_and_is_mended_by_that() {
             "storageclass.storage.k8s.io \"fast-ssd\" not found",
         ],
     );
-    let phase = "get pods -l app=ledger -o jsonpath={.items[*].status.phase}";
-    shows(&lab, phase, &["Pending"]);
+    shows(
+        &lab,
+        "describe pods -l app=ledger",
+        &[
+            "Status:           Pending",
+            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. \
+             preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+        ],
+    );
     shows(
         &lab,
         "describe pods -l app=forecast",

@@ -26,7 +26,8 @@
 //! - [`controllers`]: deployments (`Recreate` and `RollingUpdate`), replica
 //!   sets, stateful sets, jobs, endpoint slices, disruption budgets, volumes
 //!   (bound by hand, or made by the storage classes that AKS has), the
-//!   scheduler (resources, ports, labels, taints, affinities, even spreading), the
+//!   scheduler (resources, ports, labels, taints, affinities, even spreading, claims,
+//!   priorities and preemption), the
 //!   life of nodes (silence, taints, eviction), garbage collection (background, foreground, orphan), what every
 //!   namespace has, the end of namespaces;
 //! - [`shares`]: where volumes are that outlive pods;
@@ -52,7 +53,14 @@
 //!   of the network (NetworkChaos);
 //! - limits of memory and cpu, kept by control groups where the kernel lets the
 //!   lab make some, as the node's annotation says: who takes too much memory is
-//!   killed by the kernel (`OOMKilled`), who wants too much cpu waits;
+//!   killed by the kernel (`OOMKilled`), who wants too much cpu waits; what a limited
+//!   container writes to a disk that is memory counts as its memory;
+//! - what a pod says of its own powers: `runAsUser` and `runAsGroup` (the lab's user
+//!   under another number, who owns all that the lab's user owns),
+//!   `runAsNonRoot`, `readOnlyRootFilesystem`, `hostAliases`, `hostname`. Everybody
+//!   has what `drop: [ALL]`, `allowPrivilegeEscalation: false`, `fsGroup` and
+//!   `seccompProfile: RuntimeDefault` ask for. What needs namespaces and has none is
+//!   told by an event of the pod (`NotHonored`);
 //! - what pods and nodes use, as `metrics.k8s.io`;
 //! - [`azure`]: an Azure Resource Manager in front of it (`--azure`);
 //! - [`scenario`]: situations to practise on, among them a crowd of 10,000
@@ -78,15 +86,17 @@
 //!   sends in nothing else (*415*);
 //! - managers of what the lab's own controllers and kubelet write: managed
 //!   fields tell of clients only;
-//! - priorities are stored and have no effect: all pods are equal to the scheduler,
-//!   and none gives way to another; so are limits of other resources than memory
-//!   and cpu, and those two where the kernel gives no control groups, which an
-//!   event of the pod says (`LimitsNotEnforced`); so are what security
-//!   contexts, `hostNetwork` and `hostAliases` ask for: every container runs as
-//!   the lab's user without a capability;
+//! - limits of other resources than memory and cpu, which a warning says, and those
+//!   two where the kernel gives no control groups, which an event of the pod says
+//!   (`LimitsNotEnforced`); ports of the node (`hostPort`) are kept for a pod and
+//!   not opened, which a warning says;
+//! - the machine's network, processes and memory for a pod, processes that
+//!   containers share, privileges, added capabilities but for
+//!   `NET_BIND_SERVICE`, settings of the kernel, profiles of one's own, resources
+//!   of whole pods, devices to claim: refused (*422*); classes of runtimes (*403*);
 //! - IPv6, and a way from a pod to this machine or the world, where pods have
 //!   networks of their own; addresses and names of services, where they have
-//!   not; UDP from this machine to a service;
+//!   not;
 //! - services that tell nodes or clients apart (`Local`, source ranges), that
 //!   bring addresses of their own, or speak SCTP: refused (*422*);
 //! - anonymous requests, client certificates, token reviews, tokens bound to

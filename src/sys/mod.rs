@@ -20,5 +20,5 @@ pub use network::Interface;
 #[cfg(target_os = "linux")]
 pub use spawn::{
     Birth, Session, enter_groups, enter_new_mounts, enter_new_namespaces, enter_new_network,
-    join_mounts, join_network, prepare,
+    enter_new_users, join_mounts, join_network, prepare,
 };

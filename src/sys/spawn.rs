@@ -88,6 +88,15 @@ pub fn enter_new_namespaces() -> io::Result<()> {
     unshare(flags)
 }
 
+/// Moves the calling process into a new user namespace. Refused to a process
+/// with threads.
+///
+/// # Errors
+/// As [`enter_new_namespaces`].
+pub fn enter_new_users() -> io::Result<()> {
+    unshare(UnshareFlags::NEWUSER)
+}
+
 /// Moves the calling process into a new network namespace, and a new user
 /// namespace that administers it. Refused to a process with threads.
 ///

@@ -71,17 +71,12 @@ async fn a_slow_starter_refuses_until_it_is_ready() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
-    let file = bed.state.join("made-when-ready");
-    let arguments = [
-        "--after",
-        "1.5",
-        "--port",
-        &port,
-        "--file",
-        file.to_str().unwrap(),
-    ];
+    let arguments = ["--after", "1.5", "--port", &port];
     let slow = bed.create(of_image("slow", "aks-tui/slow-starter", &arguments));
     let running = bed.ready(&slow).await;
+    // Without a root of its own, a pod has a place for what is temporary.
+    let own = bed.state.join("pods").join(bed.uid(&slow));
+    let file = own.join("tmp/main/ready");
     let address = format!("{}:{port}", running["status"]["podIP"].as_str().unwrap());
     bed.logged(&slow, "listening on port").await;
     assert_eq!(

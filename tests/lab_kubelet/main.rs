@@ -11,6 +11,7 @@ mod order;
 mod places;
 mod power;
 mod restarts;
+mod security;
 mod supply;
 mod survival;
 

@@ -320,3 +320,32 @@ async fn what_the_node_cannot_do_it_says() {
     }
     bed.close().await;
 }
+
+#[tokio::test]
+async fn what_others_say_of_a_pod_outlives_what_its_node_says() {
+    let Some(bed) = Bed::new(Isolation::Group, BackoffMode::None).await else {
+        return;
+    };
+    let key = bed.create(pod("p", STEADY));
+    bed.ready(&key).await;
+    let target = json!({"type": "DisruptionTarget", "status": "True",
+        "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"});
+    let written = bed.store.update_with::<StoreError>(&key, |pod| {
+        let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
+        conditions.push(target.clone());
+        Ok(())
+    });
+    written.unwrap();
+    bed.sh(&key, "kill -9 $(pidof sh)").await.unwrap();
+    let after = bed
+        .pod(&key, "it runs again", |pod| {
+            container(pod)["restartCount"] == 1 && is_ready(pod)
+        })
+        .await;
+    let conditions = after["status"]["conditions"].as_array().unwrap();
+    let kept = conditions
+        .iter()
+        .find(|it| it["type"] == "DisruptionTarget");
+    assert_eq!(kept.unwrap()["reason"], "EvictionByEvictionAPI");
+    bed.close().await;
+}

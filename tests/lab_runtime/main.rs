@@ -18,7 +18,7 @@ use aks_tui::lab::node::{ExecRequest, ExecSession, NodeError, Stream, TerminalSi
 
 use aks_tui::lab::runtime::{
     Config, ConsoleSpec, Container, ContainerSpec, Ending, Isolation, Limits, Mount, Runtime,
-    RuntimeError, StartError,
+    RuntimeError, StartError, User,
 };
 
 use bytes::Bytes;
@@ -78,6 +78,8 @@ impl Bed {
             mounts: Vec::new(),
             trees: Vec::new(),
             console: ConsoleSpec::default(),
+            user: User::default(),
+            read_only: false,
             limits: Limits::default(),
             log_directory: self.state.path().join("logs"),
             execution: 0,

@@ -35,6 +35,7 @@ mod present;
 mod protobuf;
 mod reach;
 mod read;
+mod refusals;
 mod request;
 mod respond;
 mod reviews;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body;
 use serde_json::Value;
 
@@ -17,6 +17,9 @@ use crate::lab::selector::{FieldSelector, LabelSelector};
 
 /// The longest body that is read, as the real server's.
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
+/// A body that is too long is read up to here all the same: many a client looks
+/// for an answer only when it has said everything.
+const HEARD_OUT: usize = 64 * 1024 * 1024;
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
@@ -199,7 +202,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let body = std::pin::pin!(Limited::new(body, BODY_LIMIT));
+    let body = std::pin::pin!(body);
     let read = tokio::time::timeout(BODY_TIME, read_all(body, room));
     read.await.unwrap_or_else(|_| {
         Err(ApiError::timeout(
@@ -208,21 +211,30 @@ where
     })
 }
 
-async fn read_all<B>(mut body: Pin<&mut Limited<B>>, room: &mut Room) -> Result<Bytes, ApiError>
+async fn read_all<B>(mut body: Pin<&mut B>, room: &mut Room) -> Result<Bytes, ApiError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut read = BytesMut::new();
+    let (mut read, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| match error {
-            error if error.is::<LengthLimitError>() => ApiError::too_large(BODY_LIMIT),
-            error => ApiError::bad_request(format!("the request body could not be read: {error}")),
+        let frame = frame.map_err(|error| {
+            let error = error.into();
+            ApiError::bad_request(format!("the request body could not be read: {error}"))
         })?;
-        if let Ok(bytes) = frame.into_data() {
-            room.grow(read.len() + bytes.len()).await?;
+        let Ok(bytes) = frame.into_data() else {
+            continue;
+        };
+        length += bytes.len();
+        if length <= BODY_LIMIT {
+            room.grow(length).await?;
             read.extend_from_slice(&bytes);
+        } else if length > HEARD_OUT {
+            break;
         }
+    }
+    if length > BODY_LIMIT {
+        return Err(ApiError::too_large(BODY_LIMIT));
     }
     Ok(read.freeze())
 }

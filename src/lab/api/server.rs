@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Connections, Line};
 use super::limits::Limits;
+use super::refusals::Refusals;
 use super::respond::{self, Body};
 use super::route::Api;
 use super::tls::Identity;
@@ -152,6 +153,7 @@ async fn connection(socket: TcpStream, line: Arc<Line>, acceptor: TlsAcceptor, a
     let Ok(Ok(socket)) = greeted else {
         return;
     };
+    let socket = Refusals::new(socket, HEAD);
     let stop = api.stop.clone();
     let of_line = Arc::clone(&line);
     let service =

@@ -296,6 +296,15 @@ impl ApiError {
         )
     }
 
+    /// The head of the request is longer than `limit` bytes.
+    pub fn head_too_long(limit: usize) -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "",
+            format!("Request Header Fields Too Large: limit is {limit}"),
+        )
+    }
+
     /// The body is in a format that is not read here.
     pub fn unsupported_media_type(readable: &[&str]) -> Self {
         Self::new(

@@ -54,6 +54,17 @@ pub fn new_object(resource: Resource, object: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// What the server says of an object that it accepts.
+pub fn warnings(resource: Resource, object: &Value) -> Vec<String> {
+    match resource {
+        Resource::Pods => pod::warnings(&object["spec"], "spec"),
+        Resource::Deployments | Resource::ReplicaSets | Resource::StatefulSets | Resource::Jobs => {
+            pod::warnings(&object["spec"]["template"]["spec"], "spec.template.spec")
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// What is wrong with a name, by the rule for names of its kind.
 fn bad_name(resource: Resource, name: &str) -> Option<&'static str> {
     let (fine, why) = match resource {

@@ -78,7 +78,7 @@ fn create_as(
     if let Some(definition) = definition {
         definition.takes("create")?;
     }
-    let (mut object, warnings) = read(resource, definition, object, options)?;
+    let (mut object, mut warnings) = read(resource, definition, object, options)?;
     check_namespace(&object, namespace)?;
     let metadata = &mut object["metadata"];
     if let Some(namespace) = namespace {
@@ -109,6 +109,7 @@ fn create_as(
     }
     fill(resource, definition, &mut object);
     let admitted = admission::admit(store, resource, &mut object);
+    warnings.extend(validate::warnings(resource, &object));
     let mut errors = validate::new_object(resource, &object);
     if let Some(definition) = definition {
         errors.extend(definition.check(&object));
@@ -316,6 +317,9 @@ fn change_as(
             }
             Part::Main | Part::Scale => {
                 settle(key, definition, &current, &mut new)?;
+                if current["spec"] != new["spec"] {
+                    warnings.extend(validate::warnings(key.resource, &new));
+                }
                 give_out(key.resource, &mut new, Some(&current), view)?;
             }
         }

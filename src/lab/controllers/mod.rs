@@ -218,6 +218,8 @@ impl Work {
                 }
             }
             Resource::PersistentVolumeClaims => {
+                let waiting = self.waiting.iter().filter(|it| it.namespace == *namespace);
+                self.dirty.extend(waiting.cloned());
                 if let Some(volume) = object["spec"]["volumeName"].as_str() {
                     let key = Key::new(Resource::PersistentVolumes, "", volume);
                     self.dirty.insert(key);

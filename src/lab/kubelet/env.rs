@@ -7,6 +7,7 @@ use super::downward;
 use super::images::Image;
 use super::sources::Kind;
 use super::volumes::files::Origin;
+use super::{names, security};
 
 /// A container's environment, in the order of definition: what the lab tells,
 /// what other objects hold, what the spec says.
@@ -20,9 +21,11 @@ pub(super) fn environment(
     // A value refers to these, and not to what whole objects hold.
     let mut own = origin.around.services.clone();
     let mut env = own.clone();
-    let name = origin.pod.metadata.name.clone().unwrap_or_default();
-    define(&mut env, "HOSTNAME", name);
-    define(&mut env, "HOME", "/root".to_owned());
+    define(&mut env, "HOSTNAME", names::hostname(origin.pod));
+    let root = security::user(origin.pod, container).uid == 0;
+    // Whom no file of users knows lives at the root, as in any container.
+    let home = if root { "/root" } else { "/" };
+    define(&mut env, "HOME", home.to_owned());
     for source in container.env_from.iter().flatten() {
         for (name, value) in held(source, origin)? {
             define(&mut env, &name, value);

@@ -5,7 +5,6 @@
 //! them. What is to become of the pod comes from outside, as [`Desired`].
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -23,7 +22,7 @@ use super::ending::Farewell;
 use super::machine::Machine;
 use super::meter::Running;
 use super::status::{self, Facts, State, Unit};
-use super::{Shared, arrival};
+use super::{Shared, arrival, names};
 use crate::lab::kinds::Resource;
 use crate::lab::network::Attachment;
 use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
@@ -169,6 +168,7 @@ impl Worker {
                 let _ = self.address.set(address.to_string());
                 if self.enter_network(address).await {
                     self.tell_limits();
+                    self.tell_what_needs_namespaces();
                     tokio::select! {
                         () = self.run_containers() => {}
                         () = self.deadline() => {}
@@ -266,15 +266,8 @@ impl Worker {
         if self.address().is_empty() {
             return;
         }
-        let mut hosts = format!(
-            "# Managed by the lab's kubelet.\n127.0.0.1\tlocalhost\n::1\tlocalhost\n{}\t{}\n",
-            self.address(),
-            self.subject.name
-        );
-        for (names, address) in self.shared.instances(&self.subject.namespace) {
-            // Writing to a string cannot fail.
-            let _ = writeln!(hosts, "{address}\t{}", names.join(" "));
-        }
+        let instances = self.shared.instances(&self.subject.namespace);
+        let hosts = names::hosts(&self.pod, self.address(), &instances);
         if fs::read_to_string(self.hosts()).is_ok_and(|known| known == hosts) {
             return;
         }

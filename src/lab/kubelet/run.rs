@@ -9,9 +9,11 @@ use super::backoff::{self, Backoff, BackoffMode};
 use super::env;
 use super::images::{self, Image};
 use super::limits;
+use super::names;
 use super::pod::Worker;
 use super::probes::Sick;
 use super::resolver;
+use super::security;
 use super::status::{Ended, Role, State};
 use super::volumes::{self, bounded::Trees, files::Origin};
 use crate::lab::recorder::Severity;
@@ -335,6 +337,9 @@ impl Worker {
         index: usize,
         trees: Trees,
     ) -> Result<runtime::ContainerSpec, Obstacle> {
+        if let Some(why) = security::root_all_the_same(&self.pod, spec) {
+            return Err(Obstacle::Config(why));
+        }
         let around = self.surroundings();
         let pod = self.as_it_is();
         let origin = Origin {
@@ -358,6 +363,11 @@ impl Worker {
             }
             cwd = volumes::rewrite(&cwd, &mounts);
             mounts.clear();
+            let own = self.temporary(spec);
+            let own = own.map_err(|error| Obstacle::Create(error.to_string()))?;
+            if !env.iter().any(|(name, _)| name == "TMPDIR") {
+                env.push(("TMPDIR".into(), own));
+            }
         }
         let unit = self.unit(index);
         let fresh = unit.id.is_empty() && unit.last.is_none() && unit.state.is_waiting();
@@ -366,7 +376,7 @@ impl Worker {
             argv,
             env,
             cwd,
-            hostname: self.subject.name.clone(),
+            hostname: names::hostname(&self.pod),
             hosts: Some(self.hosts()),
             resolver: self.network().and_then(|_| resolver::resolver(&self.pod)),
             network: self.network(),
@@ -378,6 +388,8 @@ impl Worker {
                 once: spec.stdin_once == Some(true),
                 tty: spec.tty == Some(true),
             },
+            user: security::user(&self.pod, spec),
+            read_only: security::read_only(spec),
             limits: limits::of(spec),
             log_directory: self.log_directory(&spec.name),
             execution: if fresh { 0 } else { unit.restarts + 1 },

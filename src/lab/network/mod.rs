@@ -33,6 +33,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::runtime::{Edge, Isolation, Runtime, Sandbox, Sandboxes, SocketKind};
 
 mod chaos;
+mod datagrams;
 mod fault;
 mod names;
 mod nat;
@@ -204,9 +205,39 @@ impl Network {
         let IpAddr::V4(client) = client else {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         };
-        let pod = self.nat.pod_for(client, at);
+        let pod = self.nat.pod_for(packet::TCP, client, at);
         let pod = pod.ok_or(io::ErrorKind::ConnectionRefused)?;
         self.connect((*pod.ip()).into(), pod.port()).await
+    }
+
+    /// A socket for the datagrams of a client of this machine to a pod behind a
+    /// port of a service, and that pod.
+    ///
+    /// # Errors
+    /// Refused when there is none, or what the kernel says.
+    async fn datagrams_to(
+        &self,
+        client: IpAddr,
+        at: SocketAddrV4,
+    ) -> io::Result<(SocketAddrV4, UdpSocket)> {
+        let IpAddr::V4(client) = client else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        };
+        let pod = self.nat.pod_for(packet::UDP, client, at);
+        let pod = pod.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let socket = match self.edge() {
+            Err(_) => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+            Ok(edge) => UdpSocket::from_std(edge.socket(SocketKind::Datagram).await?.into())?,
+        };
+        socket.connect(pod).await?;
+        Ok((pod, socket))
+    }
+
+    /// Whether a pod is among those that a port of a service sends datagrams to.
+    fn serves(&self, at: SocketAddrV4, pod: SocketAddrV4) -> bool {
+        let services = self.nat.services();
+        let behind = services.behind(packet::UDP, at);
+        behind.is_some_and(|it| it.pods.contains(&pod))
     }
 
     fn nat(&self) -> Arc<Nat> {

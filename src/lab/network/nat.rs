@@ -2,13 +2,12 @@
 //! answers come back from the service: what kube-proxy has the kernel do.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::packet::{self, Flow};
-use super::services::{SERVICES, Services};
+use super::services::{Behind, SERVICES, Services};
 
 /// Connections that are remembered.
 const MOST: usize = 32 * 1024;
@@ -41,7 +40,12 @@ struct Connections {
     by_client: HashMap<Flow, Connection>,
     /// What a pod behind a service answers to → what its client has sent.
     by_answer: HashMap<Flow, Flow>,
+    /// Who was served by which pod, and when it came last.
+    guests: HashMap<Guest, (SocketAddrV4, Instant)>,
 }
+
+/// A client of a port of a service that remembers its clients.
+type Guest = (u8, Ipv4Addr, SocketAddrV4);
 
 /// The translation of one network.
 #[derive(Debug, Default)]
@@ -72,10 +76,16 @@ impl Nat {
     }
 
     /// A pod for a client that is no pod.
-    pub fn pod_for(&self, client: Ipv4Addr, at: SocketAddrV4) -> Option<SocketAddrV4> {
+    pub fn pod_for(
+        &self,
+        protocol: u8,
+        client: Ipv4Addr,
+        at: SocketAddrV4,
+    ) -> Option<SocketAddrV4> {
         let services = self.services();
-        let behind = services.behind(packet::TCP, at)?;
-        choose(&behind.pods, client, at, behind.sticky)
+        let behind = services.behind(protocol, at)?;
+        let mut connections = self.connections();
+        connections.choose(behind, (protocol, client, at), Instant::now())
     }
 
     /// Readdresses a packet to or from a service, and leaves others as they are.
@@ -124,7 +134,8 @@ impl Nat {
             known.used = Instant::now();
             return Some(known.made);
         }
-        let pod = choose(&behind?.pods, *seen.from.ip(), seen.to, behind?.sticky)?;
+        let guest = (seen.protocol, *seen.from.ip(), seen.to);
+        let pod = connections.choose(behind?, guest, Instant::now())?;
         let mut made = Flow { to: pod, ..seen };
         if pod.ip() == seen.from.ip() {
             // A pod takes no packet of its own from outside.
@@ -142,6 +153,28 @@ impl Nat {
 }
 
 impl Connections {
+    /// One of the pods, by chance, or the one that has served the guest before,
+    /// if that is there and the guest has not stayed away for too long.
+    fn choose(&mut self, behind: &Behind, guest: Guest, now: Instant) -> Option<SocketAddrV4> {
+        let Some(kept) = behind.sticky else {
+            return fastrand::choice(&behind.pods).copied();
+        };
+        let known = self.guests.get(&guest).filter(|(pod, last)| {
+            behind.pods.contains(pod) && now.saturating_duration_since(*last) < kept
+        });
+        let known = known.map(|(pod, _)| *pod);
+        let pod = known.or_else(|| fastrand::choice(&behind.pods).copied())?;
+        if self.guests.len() >= MOST && !self.guests.contains_key(&guest) {
+            // Whoever came longest ago, if so many are remembered.
+            let oldest = self.guests.iter().min_by_key(|(_, (_, last))| *last);
+            if let Some(oldest) = oldest.map(|(guest, _)| *guest) {
+                self.guests.remove(&oldest);
+            }
+        }
+        self.guests.insert(guest, (pod, now));
+        Some(pod)
+    }
+
     fn forget(&mut self, seen: Flow) {
         if let Some(old) = self.by_client.remove(&seen) {
             self.by_answer.remove(&old.made.answer());
@@ -165,25 +198,6 @@ impl Connections {
             self.forget(*flow);
         }
     }
-}
-
-/// One of the pods, by chance, or always the same for one client as long as
-/// that pod is there.
-fn choose(
-    pods: &[SocketAddrV4],
-    client: Ipv4Addr,
-    at: SocketAddrV4,
-    sticky: bool,
-) -> Option<SocketAddrV4> {
-    if !sticky {
-        return fastrand::choice(pods).copied();
-    }
-    let weight = |pod: &&SocketAddrV4| {
-        let mut hasher = DefaultHasher::new();
-        (pod, client, at).hash(&mut hasher);
-        hasher.finish()
-    };
-    pods.iter().max_by_key(weight).copied()
 }
 
 /// A network of addresses.
@@ -298,6 +312,37 @@ mod tests {
         };
         assert_eq!(reached(&nat(false, &pods)), 3);
         assert_eq!(reached(&nat(true, &pods)), 1);
+    }
+
+    #[test]
+    fn a_guest_who_stays_away_for_too_long_is_forgotten() {
+        let pods: Vec<SocketAddrV4> = (1..=200)
+            .map(|last| at(Ipv4Addr::new(10, 244, 1, last), 8080))
+            .collect();
+        let behind = Behind {
+            pods,
+            sticky: Some(Duration::from_secs(60)),
+        };
+        let guest = (TCP, CLIENT, at(SERVICE, 80));
+        let mut connections = Connections::default();
+        let mut now = Instant::now();
+        let mut come = |after: u64| {
+            now += Duration::from_secs(after);
+            connections.choose(&behind, guest, now).unwrap()
+        };
+        let first = come(0);
+        // Every visit counts anew.
+        assert_eq!([come(59), come(59), come(59)], [first; 3]);
+        let later: Vec<_> = (0..20).map(|_| come(60)).collect();
+        assert!(
+            later.iter().any(|pod| *pod != first),
+            "one of 200 by chance, 20 times"
+        );
+        let mut gone = behind.clone();
+        let last = later[19];
+        gone.pods.retain(|pod| *pod != last);
+        let next = connections.choose(&gone, guest, now).unwrap();
+        assert_ne!(next, last);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! A load balancer gets a loopback address of its own, which it keeps; a node
 //! port is one of the node's own address, which is a loopback address too. The
-//! lab listens there and carries each connection to a pod behind the service.
-//! TCP only.
+//! lab listens there and carries each connection, and each client's datagrams, to a
+//! pod behind the service.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,13 +11,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use super::Network;
 use super::packet::TCP;
 use super::services::{number, protocol};
+use super::{Network, datagrams};
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
 use crate::lab::store::{Key, Store, StoreError};
@@ -27,6 +27,9 @@ const CONNECTIONS: usize = 1024;
 
 /// Gives a service, by a name of its own, a loopback address.
 pub type Addresses = Box<dyn Fn(&str) -> Option<Ipv4Addr> + Send + Sync>;
+
+/// A protocol's number, and an address of this machine.
+type Place = (u8, SocketAddrV4);
 
 /// A listener of this machine, and the service's port that it leads to.
 #[derive(Debug)]
@@ -47,9 +50,9 @@ pub(super) struct Outside {
     store: Store,
     recorder: Recorder,
     addresses: Addresses,
-    doors: HashMap<SocketAddrV4, Door>,
+    doors: HashMap<Place, Door>,
     /// Doors that cannot be opened, and why; told once.
-    shut: HashMap<SocketAddrV4, String>,
+    shut: HashMap<Place, String>,
     room: Arc<Semaphore>,
 }
 
@@ -87,7 +90,7 @@ impl Outside {
 
     /// The doors that a service is to have, and where they lead. Settles its
     /// load balancer's address on the way.
-    fn doors_of(&self, service: &Value, nodes: &[Ipv4Addr]) -> Vec<(SocketAddrV4, SocketAddrV4)> {
+    fn doors_of(&self, service: &Value, nodes: &[Ipv4Addr]) -> Vec<(Place, SocketAddrV4)> {
         let spec = &service["spec"];
         let balancer = self.balancer(service);
         let address = spec["clusterIP"].as_str().and_then(|it| it.parse().ok());
@@ -96,7 +99,7 @@ impl Outside {
         };
         let mut doors = Vec::new();
         for port in spec["ports"].as_array().into_iter().flatten() {
-            let Some(inner) = number(&port["port"]).filter(|_| protocol(port) == Some(TCP)) else {
+            let (Some(protocol), Some(inner)) = (protocol(port), number(&port["port"])) else {
                 continue;
             };
             let leads_to = SocketAddrV4::new(address, inner);
@@ -109,7 +112,7 @@ impl Outside {
                 balanced
                     .into_iter()
                     .chain(on_nodes)
-                    .map(|at| (at, leads_to)),
+                    .map(|at| ((protocol, at), leads_to)),
             );
         }
         doors
@@ -123,15 +126,11 @@ impl Outside {
         let key = Key::of(Resource::Services, service);
         let mut address = None;
         if ours {
-            let ports = spec["ports"].as_array();
-            let all_tcp = |it: &Value| protocol(it) == Some(TCP);
-            if ports.into_iter().flatten().all(all_tcp) {
-                let name = format!("{}/service/{}", key.namespace, key.name);
-                address = (self.addresses)(&name);
-            }
+            let name = format!("{}/service/{}", key.namespace, key.name);
+            address = (self.addresses)(&name);
             if address.is_none() && service["status"]["loadBalancer"]["ingress"].is_null() {
                 let why = "Error syncing load balancer: failed to ensure load balancer: the lab \
-                           balances TCP only, on some hundred addresses of this machine";
+                           has some hundred addresses of this machine to balance on";
                 self.warn(service, "SyncLoadBalancerFailed", why);
             }
         }
@@ -165,22 +164,32 @@ impl Outside {
         self.recorder.record(service, note);
     }
 
-    async fn open(&mut self, at: SocketAddrV4, leads_to: SocketAddrV4, service: &Value) {
-        match TcpListener::bind(at).await {
-            Ok(listener) => {
-                let carry = accept(
-                    listener,
-                    leads_to,
-                    self.network.clone(),
-                    Arc::clone(&self.room),
-                );
-                let task = tokio::spawn(carry).abort_handle();
-                self.doors.insert(at, Door { leads_to, task });
-                self.shut.remove(&at);
+    async fn listen(
+        &self,
+        (protocol, at): Place,
+        leads_to: SocketAddrV4,
+    ) -> io::Result<AbortHandle> {
+        let network = self.network.clone();
+        let task = if protocol == TCP {
+            let listener = TcpListener::bind(at).await?;
+            let room = Arc::clone(&self.room);
+            tokio::spawn(accept(listener, leads_to, network, room))
+        } else {
+            let door = UdpSocket::bind(at).await?;
+            tokio::spawn(datagrams::carry(door, leads_to, network))
+        };
+        Ok(task.abort_handle())
+    }
+
+    async fn open(&mut self, place: Place, leads_to: SocketAddrV4, service: &Value) {
+        match self.listen(place, leads_to).await {
+            Ok(task) => {
+                self.doors.insert(place, Door { leads_to, task });
+                self.shut.remove(&place);
             }
             Err(error) => {
-                let why = format!("cannot listen on {at}: {error}");
-                if self.shut.insert(at, why.clone()).as_ref() != Some(&why) {
+                let why = format!("cannot listen on {}: {error}", place.1);
+                if self.shut.insert(place, why.clone()).as_ref() != Some(&why) {
                     self.warn(service, "SyncLoadBalancerFailed", &why);
                 }
             }

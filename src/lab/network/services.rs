@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -15,13 +16,16 @@ pub(super) const SERVICES: Range = Range {
     bits: 12,
 };
 
+/// How long a client is remembered by default, in seconds: the real one.
+const AFFINITY: u64 = 10_800;
+
 /// The pods behind one port of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Behind {
     /// Where new connections may go.
     pub pods: Vec<SocketAddrV4>,
-    /// A client is always served by the same one.
-    pub sticky: bool,
+    /// A client is served by the same one until it has not come for so long.
+    pub sticky: Option<Duration>,
 }
 
 /// All services.
@@ -81,7 +85,7 @@ impl Services {
             {
                 let behind = Behind {
                     pods: pods(slices, port),
-                    sticky: spec["sessionAffinity"] == "ClientIP",
+                    sticky: affinity(spec),
                 };
                 let at = SocketAddrV4::new(address, number);
                 self.ports.insert((protocol, at), behind);
@@ -129,6 +133,15 @@ impl Services {
         let mut names = self.names.keys().chain(self.aliases.keys());
         names.any(|known| known.ends_with(&end))
     }
+}
+
+/// For how long a client of a service is remembered, if it is.
+fn affinity(spec: &Value) -> Option<Duration> {
+    if spec["sessionAffinity"] != "ClientIP" {
+        return None;
+    }
+    let seconds = spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"].as_u64();
+    Some(Duration::from_secs(seconds.unwrap_or(AFFINITY)))
 }
 
 /// The pods behind one port of a service: the ready ones, or, when there is

@@ -73,7 +73,7 @@ enum Program {
         #[command(flatten)]
         listen: Listen,
         /// File that it makes when it is ready
-        #[arg(long, value_name = "PATH", default_value = "/tmp/ready")]
+        #[arg(long, value_name = "PATH", default_value_os_t = ready())]
         file: PathBuf,
     },
     /// Do nothing until it is told to end
@@ -145,6 +145,12 @@ fn run(program: Program) -> io::Result<u8> {
             sleep(Duration::MAX);
         },
     }
+}
+
+/// Where a program tells that it is ready, if it is not told where: a pod that
+/// shares the machine's files is given a place of its own for what is temporary.
+fn ready() -> PathBuf {
+    std::env::temp_dir().join("ready")
 }
 
 /// A line on standard output, at once.

@@ -19,6 +19,7 @@ use super::procs::{self, Process};
 use super::records::{self, Records};
 use super::rootfs::Mount;
 use super::sandbox::Sandbox;
+use super::user::User;
 use super::wire::{Boot, Channel, Ending, Order, Report};
 use super::{Isolation, group, sessions};
 use crate::lab::node::{ExecRequest, ExecSession, LogSource, NodeError};
@@ -57,6 +58,10 @@ pub struct ContainerSpec {
     pub trees: Vec<Arc<OwnedFd>>,
     /// Its standard input, and whether it has a terminal.
     pub console: ConsoleSpec,
+    /// Who its processes are to themselves; only with namespaces.
+    pub user: User,
+    /// Its own root is closed to it, its volumes are not; only with namespaces.
+    pub read_only: bool,
     /// What it may use of the machine; kept as far as the kernel allows it.
     pub limits: Limits,
     /// Directory of its logs.

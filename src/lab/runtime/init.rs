@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 
 use super::procs;
 use super::rootfs;
+use super::user::Maps;
 use super::wire::{self, Boot, Channel, Ending, Exec, Join, Order, Report, SessionReport};
 use crate::sys::{self, Birth, Session};
 
@@ -159,8 +160,11 @@ fn supervise(
 ) -> Result<Ending, String> {
     let isolated = boot.root.is_some();
     if let Some(root) = &boot.root {
+        let maps = Maps::hold().map_err(|error| error.to_string())?;
         root.enter(&trees).map_err(|error| error.to_string())?;
         drop(trees);
+        maps.become_user(boot.user)
+            .map_err(|error| format!("become user {}: {error}", boot.user.uid))?;
         rootfs::renounce().map_err(|error| error.to_string())?;
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     } else {

@@ -49,6 +49,7 @@ mod sandbox;
 mod sessions;
 mod spawner;
 mod usage;
+mod user;
 mod volumes;
 mod wire;
 
@@ -61,6 +62,7 @@ pub use procs::boot;
 pub use rootfs::Mount;
 pub use sandbox::{Edge, Sandbox, Sandboxes, SocketKind};
 pub use usage::{Used, measure};
+pub use user::User;
 pub use volumes::{SourceKind, prepare_source};
 pub use wire::Ending;
 
@@ -291,6 +293,7 @@ impl Runtime {
             tty: console.tty,
             stdin: console.stdin,
             trees: spec.trees.len(),
+            user: spec.user,
             root: staging.clone().map(|staging| Root {
                 staging,
                 executable: self.executable.clone(),
@@ -299,6 +302,7 @@ impl Runtime {
                 hosts: spec.hosts,
                 resolver: spec.resolver,
                 mounts: spec.mounts,
+                read_only: spec.read_only,
             }),
         };
         let (control, stdin) = wire::pair()?;
@@ -445,6 +449,8 @@ impl Runtime {
             trees: Vec::new(),
             console: ConsoleSpec::default(),
             limits: Limits::default(),
+            user: User::default(),
+            read_only: false,
             log_directory: log_directory.clone(),
             execution: 0,
         });

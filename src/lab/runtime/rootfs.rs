@@ -94,6 +94,8 @@ pub(super) struct Root {
     pub resolver: Option<String>,
     /// Volumes.
     pub mounts: Vec<Mount>,
+    /// Nothing can be written but to volumes and to `/dev/shm`.
+    pub read_only: bool,
 }
 
 /// A volume: a directory or file of the host at a place in the container.
@@ -158,7 +160,13 @@ impl Root {
         self.stage_volumes(trees)?;
         self.pivot()?;
         make_read_only(&read_only)?;
+        if self.read_only {
+            share_memory()?;
+        }
         self.place_volumes()?;
+        if self.read_only {
+            close_root()?;
+        }
         rustix::system::sethostname(self.hostname.as_bytes())
             .step(|| format!("set the host name {}", self.hostname))?;
         Ok(())
@@ -399,6 +407,20 @@ impl Root {
         let _ = fs::remove_dir_all("/.volumes");
         make_read_only(&read_only)
     }
+}
+
+/// Memory that programs share, which a root that is read-only does not have.
+fn share_memory() -> Result<(), RootError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let options = c"mode=1777,size=64m";
+    mount("tmpfs", "/dev/shm", "tmpfs", flags, options).step(|| "mount shared memory".into())
+}
+
+/// Makes the root itself read-only; what is mounted in it stays as it is.
+fn close_root() -> Result<(), RootError> {
+    let kept = MountFlags::NOSUID | MountFlags::NODEV;
+    let flags = kept | MountFlags::BIND | MountFlags::RDONLY;
+    mount_remount("/", flags, c"").step(|| "make the root read-only".into())
 }
 
 /// An absolute path without `.` and `..`.

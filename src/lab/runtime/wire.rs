@@ -20,6 +20,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::rootfs::Root;
+use super::user::User;
 
 /// The largest message. The kernel's own limit on a packet is a little above.
 const LARGEST: usize = 200 * 1024;
@@ -52,6 +53,8 @@ pub(super) struct Boot {
     pub stdin: bool,
     /// How many of the descriptors that come with it are trees.
     pub trees: usize,
+    /// Who all of it is to itself; only with a root.
+    pub user: User,
     /// The root to build and move into; none shares the host's.
     pub root: Option<Root>,
 }

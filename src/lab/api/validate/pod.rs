@@ -7,6 +7,7 @@ use super::{LABEL, has_items, is_label, placement};
 use crate::lab::api::status::FieldError;
 use crate::lab::quantity;
 
+mod security;
 mod variables;
 mod volumes;
 
@@ -22,6 +23,7 @@ pub fn spec(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::unsupported(field, restart, &policies));
     }
     placement::check(spec, path, errors);
+    security::pod(spec, path, errors);
     if has_items(&spec["ephemeralContainers"]) {
         let field = format!("{path}.ephemeralContainers");
         errors.push(FieldError::forbidden(field, "cannot be set on create"));
@@ -60,6 +62,11 @@ pub fn spec(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// What is accepted of a pod and does less than its name says, in sentences.
+pub fn warnings(spec: &Value, path: &str) -> Vec<String> {
+    security::warnings(spec, path)
+}
+
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
@@ -81,6 +88,7 @@ fn container(container: &Value, path: &str, spec: &Value, errors: &mut Vec<Field
         errors.push(FieldError::forbidden(field, "the lab has no block devices"));
     }
     variables::all(container, path, errors);
+    security::container(container, path, errors);
     resources(&container["resources"], path, errors);
     for kind in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let field = format!("{path}.{kind}");

@@ -4,16 +4,18 @@
 //! in the order of the real scheduler and in its words. Of those that are left
 //! the best takes it: first one without taints that would rather have others,
 //! then by what the pod prefers, then the one with the fewest pods of the same
-//! owner, then with the fewest pods. There is no preemption, because all pods
-//! have the same priority. A pod for which there is no place waits until
-//! something changes.
+//! owner, then with the fewest pods. A pod for which there is no place makes
+//! others of lower priority go, if that helps; else it waits until
+//! something changes, and so does one whose claims have no volumes yet.
 
 mod affinity;
 mod between;
 mod fit;
+mod preempt;
 mod spread;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use super::{conditions, owned};
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
 use crate::lab::store::{Change, Key, Store, StoreError, WatchEvent};
+use volumes::Claims;
 
 /// Who binds pods, unless they ask for somebody else.
 const NAME: &str = "default-scheduler";
@@ -41,10 +44,15 @@ pub fn schedule(store: &Store, key: &Key, pod: &Value) -> bool {
     if placed || other || pod["metadata"]["deletionTimestamp"].is_string() {
         return false;
     }
-    let cluster = Cluster::of(store);
+    let cluster = Cluster::of(store, pod);
     let recorder = Recorder::new(store.clone(), NAME, None);
-    match cluster.place(pod) {
+    let claims = volumes::claims(store, &key.namespace, pod);
+    match cluster.place_with(pod, &claims) {
         Ok(name) => {
+            if let Claims::Delayed(claims) = claims {
+                volumes::select(store, &claims, &name);
+                return true;
+            }
             let bound = store.update_with(key, |pod| {
                 pod["spec"]["nodeName"] = json!(name);
                 let scheduled = json!({"type": "PodScheduled", "status": "True"});
@@ -59,6 +67,10 @@ pub fn schedule(store: &Store, key: &Key, pod: &Value) -> bool {
             false
         }
         Err(why) => {
+            let why = match claims {
+                Claims::Hopeless(_) => why,
+                _ => preempt::attempt(store, key, pod, &cluster, why),
+            };
             let before = conditions::find(&pod["status"], "PodScheduled");
             let known = before.is_some_and(|it| it["message"] == why.as_str());
             // Gone in the meantime: it waits no more.
@@ -131,28 +143,45 @@ impl Refusal {
 /// What the scheduler knows.
 struct Cluster {
     nodes: Vec<Arc<Value>>,
-    /// Pods that have a node and have not ended.
+    /// Pods that have a node, or are to have it before the pod that is looked at,
+    /// and have not ended.
     pods: Vec<Arc<Value>>,
     namespaces: Vec<Arc<Value>>,
 }
 
 impl Cluster {
-    fn of(store: &Store) -> Self {
+    /// What there is, as it looks to a pod.
+    fn of(store: &Store, pod: &Value) -> Self {
         let list = |resource| store.list(resource, None).items;
-        let mut pods = list(Resource::Pods);
-        pods.retain(|pod| {
+        let pods = list(Resource::Pods).into_iter().filter_map(|it| {
             let over = ["Succeeded", "Failed"]
                 .iter()
-                .any(|it| pod["status"]["phase"] == *it);
-            !over
-                && pod["spec"]["nodeName"]
-                    .as_str()
-                    .is_some_and(|it| !it.is_empty())
+                .any(|phase| it["status"]["phase"] == *phase);
+            let node = it["spec"]["nodeName"].as_str().unwrap_or_default();
+            match (over, node) {
+                (true, _) => None,
+                (false, "") => preempt::reserved(&it, pod),
+                (false, _) => Some(it),
+            }
         });
         Self {
+            pods: pods.collect(),
             nodes: list(Resource::Nodes),
-            pods,
             namespaces: list(Resource::Namespaces),
+        }
+    }
+
+    /// As [`place`](Self::place), for a pod with such claims.
+    fn place_with(&self, pod: &Value, claims: &Claims) -> Result<String, String> {
+        match claims {
+            Claims::Hopeless(why) if !self.nodes.is_empty() => {
+                let nodes = self.nodes.len();
+                Err(format!(
+                    "0/{nodes} nodes are available: {why}. preemption: 0/{nodes} nodes are \
+                     available: {nodes} Preemption is not helpful for scheduling."
+                ))
+            }
+            _ => self.place(pod),
         }
     }
 

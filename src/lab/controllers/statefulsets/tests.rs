@@ -1,4 +1,5 @@
 use super::*;
+use crate::lab::controllers::volumes;
 use crate::lab::controllers::world::World;
 
 impl World {
@@ -61,6 +62,7 @@ fn with_disk() -> Value {
 async fn pods_have_names_labels_and_disks_of_their_own() {
     let world = World::start();
     world.play_node();
+    volumes::create_classes(&world.store);
     let mut spec = with_disk();
     spec["replicas"] = json!(2);
     world.deploy_set(&spec);
@@ -174,6 +176,7 @@ async fn claims_stay_or_go_as_they_are_told() {
     ] {
         let world = World::start();
         world.play_node();
+        volumes::create_classes(&world.store);
         let mut spec = with_disk();
         spec["replicas"] = json!(2);
         spec["persistentVolumeClaimRetentionPolicy"] = policy;
@@ -186,6 +189,7 @@ async fn claims_stay_or_go_as_they_are_told() {
     }
     let world = World::start();
     world.play_node();
+    volumes::create_classes(&world.store);
     let mut spec = with_disk();
     spec["persistentVolumeClaimRetentionPolicy"] = json!({"whenDeleted": "Delete"});
     world.deploy_set(&spec);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{CLAIM_FINALIZER, claims_of, matching, provision, reference, remove_finalizer};
+use super::{
+    CLAIM_FINALIZER, SELECTED_NODE, claims_of, matching, provision, reference, remove_finalizer,
+    waits_for_consumer,
+};
 use crate::lab::controllers::Surroundings;
 use crate::lab::kinds::Resource;
 use crate::lab::recorder::{Note, Recorder, Severity};
@@ -68,17 +71,28 @@ impl Look<'_> {
         })
     }
 
+    /// Whether the scheduler has chosen a node for a pod that uses the claim, or
+    /// somebody else has given one its node.
+    fn has_consumer(&self) -> bool {
+        if self.claim["metadata"]["annotations"][SELECTED_NODE].is_string() {
+            return true;
+        }
+        let pods = self.store.list(Resource::Pods, Some(&self.key.namespace));
+        pods.items.iter().any(|pod| {
+            let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+            !node.is_empty() && claims_of(pod).any(|name| name == self.key.name)
+        })
+    }
+
     /// Binds the claim to a volume that is there, or has one made.
     fn find_volume(&self) -> Option<Duration> {
         let class_name = matching::class(self.claim);
         let class = Key::new(Resource::StorageClasses, "", class_name);
         let class = self.store.get(&class).filter(|_| !class_name.is_empty());
-        let waits = class
-            .as_ref()
-            .is_some_and(|class| class["volumeBindingMode"] == "WaitForFirstConsumer");
+        let waits = waits_for_consumer(self.store, self.claim);
         let volumes = self.store.list(Resource::PersistentVolumes, None).items;
-        // With a consumer any volume will do, as the scheduler finds it.
-        let waits = waits && !self.is_used();
+        // With a consumer any volume will do: there is one disk for all nodes.
+        let waits = waits && !self.has_consumer();
         if let Some(volume) = matching::choose(self.claim, &volumes, waits) {
             self.bind(volume);
             return None;

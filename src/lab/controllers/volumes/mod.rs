@@ -19,6 +19,16 @@ pub(super) const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 /// Finalizer of a volume: it stays while a claim has it.
 const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
 
+/// Annotation of a claim whose consumer has a node: now its volume is made.
+pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+
+/// Whether a claim gets its volume only when a pod that uses it has a node.
+pub fn waits_for_consumer(store: &Store, claim: &Value) -> bool {
+    let class = Key::new(Resource::StorageClasses, "", matching::class(claim));
+    let class = store.get(&class);
+    class.is_some_and(|class| class["volumeBindingMode"] == "WaitForFirstConsumer")
+}
+
 /// Completes a new claim or volume: who protects it, and of which class a claim
 /// is that names none.
 pub fn admit(store: &Store, resource: Resource, object: &mut Value) {

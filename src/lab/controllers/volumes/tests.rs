@@ -201,3 +201,83 @@ async fn a_claim_that_loses_its_volume_says_so() {
         .await;
     assert!(world.said("ClaimLost"));
 }
+
+/// Why the pod has no node, as its condition says.
+fn unscheduled(world: &World) -> String {
+    let pod = world.get(Resource::Pods, "user");
+    let condition = crate::lab::controllers::conditions::find(&pod["status"], "PodScheduled");
+    let message = condition.and_then(|it| it["message"].as_str());
+    message.unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_pod_waits_for_its_claims_before_it_gets_a_node() {
+    let world = World::start();
+    world.play_node();
+    world.create(Resource::Pods, pod_with("c"));
+    let hopeless = |why: &str| {
+        format!(
+            "0/1 nodes are available: {why}. preemption: 0/1 nodes are available: 1 Preemption \
+             is not helpful for scheduling."
+        )
+    };
+    let missing = hopeless("persistentvolumeclaim \"c\" not found");
+    world
+        .until("no claim", |it| unscheduled(it) == missing)
+        .await;
+    // No class, and no volume: nobody makes one.
+    world.create(
+        Resource::PersistentVolumeClaims,
+        claim("c", Some(""), "ReadWriteMany"),
+    );
+    let unbound = hopeless("pod has unbound immediate PersistentVolumeClaims");
+    world
+        .until("no volume", |it| unscheduled(it) == unbound)
+        .await;
+    let volume = json!({
+        "metadata": {"name": "hand"},
+        "spec": {
+            "capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteMany"],
+            "azureFile": {"secretName": "s", "shareName": "logs"},
+        },
+    });
+    world.create(Resource::PersistentVolumes, volume);
+    world
+        .until("it has a node", |it| {
+            it.get(Resource::Pods, "user")["spec"]["nodeName"].is_string()
+        })
+        .await;
+    assert!(world.is_bound("c"));
+}
+
+#[tokio::test]
+async fn a_disk_is_not_made_for_a_pod_that_no_node_takes() {
+    let world = World::start();
+    world.play_node();
+    create_classes(&world.store);
+    world.create(
+        Resource::PersistentVolumeClaims,
+        claim("c", None, "ReadWriteOnce"),
+    );
+    let mut greedy = pod_with("c");
+    greedy["spec"]["nodeSelector"] = json!({"pool": "gpu"});
+    world.create(Resource::Pods, greedy);
+    world
+        .until("no node", |it| unscheduled(it).contains("node affinity"))
+        .await;
+    world
+        .until("it waits", |it| it.said("WaitForFirstConsumer"))
+        .await;
+    assert!(world.list(Resource::PersistentVolumes).is_empty());
+    world.change(&Key::new(Resource::Nodes, "", "n"), |node| {
+        node["metadata"]["labels"]["pool"] = json!("gpu");
+    });
+    world
+        .until("it has a node", |it| {
+            it.get(Resource::Pods, "user")["spec"]["nodeName"] == "n"
+        })
+        .await;
+    assert!(world.is_bound("c"));
+    let claim = world.claim("c");
+    assert_eq!(claim["metadata"]["annotations"][SELECTED_NODE], "n");
+}
