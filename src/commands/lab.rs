@@ -32,7 +32,7 @@ pub struct Lab {
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
     /// Nodes, each with an equal share of this machine; at most 16
-    #[arg(long, value_name = "N", default_value_t = 1,
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "azure",
           value_parser = clap::value_parser!(u8).range(1..=16))]
     nodes: u8,
     /// A node that has been silent for so long is not ready any more, and its pods
@@ -45,7 +45,7 @@ pub struct Lab {
     empty: bool,
     /// Stage a situation to practise on, beside perftest unless --empty
     #[cfg(target_os = "linux")]
-    #[arg(long, value_name = "NAME", value_parser = scenario())]
+    #[arg(long, value_name = "NAME", value_parser = scenario(), conflicts_with = "azure")]
     scenario: Option<Scenario>,
     /// Payload bytes of a round of perftest; suffixes KiB, MiB, GiB [default: 1GiB]
     #[arg(long, value_name = "BYTES")]
@@ -70,8 +70,8 @@ pub struct Lab {
     /// Once a cockpit has held the lab: stop when none comes back for so long
     #[arg(long, value_name = "SECS", default_value_t = 600)]
     linger: u64,
-    /// Put an Azure in front of the cluster: Azure Resource Manager, sign-in, price
-    /// list; how to reach it is in azure.json in the state directory
+    /// Put an Azure in front: the lab has no nodes and no workload until a cluster
+    /// is created there; how to reach it is in azure.json in the state directory
     #[arg(long)]
     azure: bool,
     /// Let the lab's Azure listen on this port of 127.0.0.1; 0 takes any free one

@@ -118,7 +118,7 @@ async fn serve(
     workload::create_namespaces(&store);
     access::create_roles(&store);
     controllers::volumes::create_classes(&store);
-    if !options.empty && !known {
+    if !options.empty && options.azure.is_none() && !known {
         workload::deploy(&store, &options.client_arguments)?;
     }
     let identity = Identity::generate()?;
@@ -133,7 +133,7 @@ async fn serve(
         limits: options.limits,
         backoff: options.backoff,
         version: api::VERSION.to_owned(),
-        nodes: options.nodes,
+        nodes: own_nodes(options),
         heartbeat: Heartbeat::within(options.node_monitor_grace),
     };
     let kubelet = Arc::new(Kubelet::start(store.clone(), config).await?);
@@ -153,7 +153,7 @@ async fn serve(
             return Err(error);
         }
     };
-    let azure = match begin_azure(state, options).await {
+    let azure = match begin_azure(state, options, &store, &kubelet).await {
         Ok(azure) => azure,
         Err(error) => {
             server.stop().await;
@@ -168,7 +168,7 @@ async fn serve(
         "state": state.path(),
         "isolation": kubelet.isolation().as_str(),
         "backoff": options.backoff.as_str(),
-        "nodes": options.nodes,
+        "nodes": own_nodes(options),
         "pid": std::process::id(),
         "run": run,
     });
@@ -229,6 +229,16 @@ fn stageable(options: &Options, kubelet: &Kubelet) -> Option<Scenario> {
     None
 }
 
+/// How many nodes the lab has from the start. Where there is an Azure, its
+/// cluster brings them.
+fn own_nodes(options: &Options) -> usize {
+    if options.azure.is_some() {
+        0
+    } else {
+        options.nodes
+    }
+}
+
 /// Brings services to pods and to this machine until `stop` is cancelled.
 fn serve_network(
     kubelet: &Arc<Kubelet>,
@@ -265,11 +275,17 @@ async fn begin(
     Ok(server)
 }
 
-async fn begin_azure(state: &State, options: &Options) -> Result<Option<Azure>, LabError> {
+async fn begin_azure(
+    state: &State,
+    options: &Options,
+    store: &super::store::Store,
+    kubelet: &Arc<Kubelet>,
+) -> Result<Option<Azure>, LabError> {
     let Some(azure) = &options.azure else {
         return Ok(None);
     };
-    let started = Azure::start(state.path(), azure).await;
+    let (store, kubelet) = (store.clone(), Arc::clone(kubelet));
+    let started = Azure::start(state.path(), azure, store, kubelet).await;
     started.map(Some).map_err(LabError::Azure)
 }
 

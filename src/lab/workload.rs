@@ -13,7 +13,7 @@ use super::store::Store;
 pub const PERFTEST: &str = include_str!("../../assets/manifests/perftest.yaml");
 
 /// The namespaces that are there from the start.
-const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+pub const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 /// Why a manifest was not taken.
 #[derive(Debug, thiserror::Error)]

@@ -82,9 +82,21 @@ impl Azure {
         self.about[field].as_str().unwrap().to_owned()
     }
 
-    /// Asks for a token.
+    /// Asks for a token for Azure Resource Manager.
     pub async fn sign_in(&self, client: &str, secret: &str) -> Reply {
-        let scope = format!("{}/.default", self.text("resource_manager"));
+        let audience = self.text("resource_manager");
+        self.ask_for_token(client, secret, &audience).await
+    }
+
+    /// A token for something else.
+    pub async fn sign_in_for(&self, audience: &str) -> String {
+        let (client, secret) = (self.text("client_id"), self.text("client_secret"));
+        let reply = self.ask_for_token(&client, &secret, audience).await;
+        String::from(reply.expect(&[200]).body["access_token"].as_str().unwrap())
+    }
+
+    async fn ask_for_token(&self, client: &str, secret: &str, audience: &str) -> Reply {
+        let scope = format!("{audience}/.default");
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", client)

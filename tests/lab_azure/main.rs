@@ -6,13 +6,15 @@
 #[path = "../support/lab.rs"]
 mod support;
 
+mod aks;
 mod azure;
 mod groups;
+mod prices;
 mod sign_in;
 mod storage;
 
 /// Arguments of a lab with an Azure in which nothing takes long.
-const FAST: [&str; 4] = ["--empty", "--azure", "--azure-time-scale", "200"];
+const FAST: [&str; 3] = ["--azure", "--azure-time-scale", "200"];
 
 /// A lab with an Azure, and more arguments.
 fn lab(more: &[&str]) -> support::Lab {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::answer::{Answer, ArmError};
 use super::call::Call;
@@ -23,6 +24,7 @@ use crate::lab::store::new_uid;
 pub struct Door {
     base: String,
     world: Mutex<World>,
+    changed: Notify,
 }
 
 impl Door {
@@ -31,7 +33,23 @@ impl Door {
         Self {
             base: world.setting.base.clone(),
             world: Mutex::new(world),
+            changed: Notify::new(),
         }
+    }
+
+    /// Completes when something may have been changed since it last did.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Changes the world from within.
+    pub fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = change(&mut world);
+        if let Err(error) = world.save() {
+            tracing::warn!("{error}");
+        }
+        done
     }
 
     /// Where it is.
@@ -46,10 +64,11 @@ impl Door {
         world.correlation.clone_from(&call.correlation);
         let answered = pass(&mut world, &mut call);
         let wrote = !matches!(call.method.as_str(), "GET" | "HEAD");
-        if (wrote || happened)
-            && let Err(error) = world.save()
-        {
-            tracing::warn!("{error}");
+        if wrote || happened {
+            if let Err(error) = world.save() {
+                tracing::warn!("{error}");
+            }
+            self.changed.notify_one();
         }
         drop(world);
         let answer = answered.unwrap_or_else(ArmError::into_answer);

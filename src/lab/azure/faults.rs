@@ -16,13 +16,30 @@ pub enum Fault {
     Provider,
     /// The caller may not give roles.
     Denied,
+    /// There are too few processors.
+    Quota,
+    /// The usual size of machines is not to be had.
+    Sku,
+    /// A region has no machines left.
+    Capacity,
+    /// Nobody may touch the nodes of a cluster.
+    Deny,
     /// Names that must be unique in all of Azure are taken.
     Name,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Throttle, Self::Provider, Self::Denied, Self::Name];
+    pub const ALL: [Self; 8] = [
+        Self::Throttle,
+        Self::Provider,
+        Self::Denied,
+        Self::Quota,
+        Self::Sku,
+        Self::Capacity,
+        Self::Deny,
+        Self::Name,
+    ];
 
     /// How it is asked for.
     pub fn name(self) -> &'static str {
@@ -30,6 +47,10 @@ impl Fault {
             Self::Throttle => "throttle",
             Self::Provider => "provider",
             Self::Denied => "denied",
+            Self::Quota => "quota",
+            Self::Sku => "sku",
+            Self::Capacity => "capacity",
+            Self::Deny => "deny",
             Self::Name => "name",
         }
     }
@@ -40,6 +61,10 @@ impl Fault {
             Self::Throttle => "Every third request is answered 429 with Retry-After",
             Self::Provider => "Resource providers are not registered until somebody does it",
             Self::Denied => "The caller is a contributor: it may not assign roles",
+            Self::Quota => "A region gives 4 processors, and 2 of a family",
+            Self::Sku => "The sizes Standard_D*s_v5 are not to be had",
+            Self::Capacity => "A cluster's creation fails after a while: the region is full",
+            Self::Deny => "A deny assignment keeps everybody from the nodes of a cluster",
             Self::Name => "Names of storage accounts and registries are taken by somebody else",
         }
     }

@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::account::{self, REGIONS};
+use super::aks::CLUSTER;
 use super::answer::{Answer, ArmError};
 use super::call::Call;
 use super::guard;
@@ -16,6 +17,9 @@ use super::world::World;
 const GOING: f64 = 15.0;
 /// How long each thing in it takes.
 const EACH: f64 = 10.0;
+
+/// How much longer a cluster takes.
+const CLUSTER_GOES: f64 = 150.0;
 
 /// The id of a group.
 pub fn id(world: &World, name: &str) -> String {
@@ -202,11 +206,17 @@ fn begin_to_go(world: &mut World, id: &str, name: &str) -> String {
     inside.sort_by_key(|it| std::cmp::Reverse(it.matches('/').count()));
     let mut seconds = 0.0;
     for resource in inside {
-        if ids::kind(&resource).matches('/').count() == 1 {
+        let kind = ids::kind(&resource);
+        if kind.matches('/').count() == 1 {
             seconds += EACH;
         }
         world.set_state(&resource, "Deleting");
-        world.later(seconds, Effect::Removed(resource));
+        if kind == CLUSTER {
+            seconds += CLUSTER_GOES;
+            world.later(seconds, Effect::ClusterGone(resource));
+        } else if !kind.starts_with(CLUSTER) {
+            world.later(seconds, Effect::Removed(resource));
+        }
     }
     let plan = Plan {
         seconds: seconds + GOING,

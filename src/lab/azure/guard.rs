@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::aks;
 use super::answer::{Answer, ArmError};
 use super::call::Call;
 use super::ids;
@@ -19,8 +20,7 @@ const REMEMBERED: usize = 2000;
 /// # Errors
 /// *409* for locks, *403* for policies.
 pub fn write(world: &World, id: &str, _body: &Value) -> Result<(), ArmError> {
-    let locks = locks(world, id, &["ReadOnly"]);
-    refuse(id, "write", &locks)
+    act(world, id, "write")
 }
 
 /// Refuses to delete what a lock holds, on it, above it or in it.
@@ -35,6 +35,74 @@ pub fn delete(world: &World, id: &str) -> Result<(), ArmError> {
     locks.sort();
     locks.dedup();
     refuse(id, "delete", &locks)
+}
+
+/// Refuses an action on a resource that somebody else manages and denies to
+/// everybody.
+///
+/// # Errors
+/// *403*, naming the deny assignment; *409* for locks.
+pub fn act(world: &World, id: &str, what: &str) -> Result<(), ArmError> {
+    let locks = locks(world, id, &["ReadOnly"]);
+    refuse(id, what, &locks)?;
+    denied(world, id, what)
+}
+
+fn denied(world: &World, id: &str, what: &str) -> Result<(), ArmError> {
+    let Some((name, scope)) = deny_assignment(world, id) else {
+        return Ok(());
+    };
+    let account = &world.account;
+    Err(ArmError::forbidden(
+        "DenyAssignmentAuthorizationFailed",
+        format!(
+            "The client '{}' with object id '{}' has permission to perform action '{}/{what}' on scope '{id}'; however, the access is denied because of the deny assignment with name '{name}' and Id '{}' at scope '{scope}'.",
+            account.client,
+            account.principal,
+            ids::kind(id),
+            account.tenant.replace('-', "")
+        ),
+    ))
+}
+
+/// The deny assignment that a resource is under: name and scope. A cluster may
+/// keep everybody from its node resource group.
+fn deny_assignment(world: &World, id: &str) -> Option<(String, String)> {
+    world.of_kind(aks::CLUSTER, "/").find_map(|cluster| {
+        let restricted =
+            &cluster.body["properties"]["nodeResourceGroupProfile"]["restrictionLevel"];
+        let group = aks::nodes::group(world, &cluster.id);
+        (*restricted == "ReadOnly" && ids::is_below(id, &group))
+            .then(|| (format!("aks-deny-{}", ids::name(&cluster.id)), group))
+    })
+}
+
+/// `GET {scope}/…/denyAssignments`
+pub fn deny_assignments(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
+    let found = deny_assignment(world, call.arg("scope"));
+    let found = found.map(|(name, scope)| {
+        json!({
+            "id": format!("{scope}/providers/Microsoft.Authorization/denyAssignments/{}", world.account.tenant),
+            "name": world.account.tenant,
+            "type": "Microsoft.Authorization/denyAssignments",
+            "properties": {
+                "denyAssignmentName": name,
+                "scope": scope,
+                "isSystemProtected": true,
+                "doNotApplyToChildScopes": false,
+                "permissions": [{
+                    "actions": ["*/action", "*/delete", "*/write"], "notActions": [],
+                    "dataActions": [], "notDataActions": [],
+                }],
+                "principals": [{
+                    "id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined",
+                    "displayName": "All Principals",
+                }],
+                "excludePrincipals": [],
+            },
+        })
+    });
+    Ok(Answer::list(found.into_iter().collect()))
 }
 
 /// The scopes at or above a resource that carry a lock of one of these levels.

@@ -4,6 +4,7 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::aks;
 use super::answer::{Answer, ArmError};
 use super::authorization;
 use super::call::Call;
@@ -39,6 +40,8 @@ const KINDS: &[(&str, Create)] = &[
         authorization::put_assignment,
     ),
     ("Microsoft.Authorization/locks", authorization::put_lock),
+    (aks::CLUSTER, aks::cluster::put),
+    (aks::POOL, aks::pools::put),
 ];
 
 /// Creates a resource or changes the one that is there.
@@ -74,7 +77,7 @@ pub fn put_call(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     } else {
         StatusCode::OK
     };
-    let answer = Answer::json(status, world.need(id)?.body.clone());
+    let answer = Answer::json(status, shown(world, id)?);
     let Some(operation) = put.operation else {
         return Ok(answer);
     };
@@ -86,8 +89,20 @@ pub fn put_call(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `GET` of a resource by the path of the call.
 pub fn get_call(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let resource = world.need(&call.path)?;
-    Ok(Answer::ok(resource.body.clone()))
+    Ok(Answer::ok(shown(world, &call.path)?))
+}
+
+/// A resource as clients see it.
+///
+/// # Errors
+/// *404*.
+pub fn shown(world: &World, id: &str) -> Result<Value, ArmError> {
+    let resource = world.need(id)?;
+    Ok(if ids::kind(id).eq_ignore_ascii_case(aks::CLUSTER) {
+        aks::cluster::view(world, id)
+    } else {
+        resource.body.clone()
+    })
 }
 
 /// Where the status of an operation on a resource is found: below the region of

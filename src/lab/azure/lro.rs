@@ -13,9 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::aks;
 use super::answer::{Answer, ArmError};
 use super::call::Call;
 use super::groups;
+use super::machines::{self, Power};
 use super::providers;
 use super::world::World;
 use crate::lab::store::new_uid;
@@ -79,6 +81,18 @@ pub enum Effect {
     GroupRemoved(String),
     /// A provider is registered.
     Registered(String),
+    /// A machine's power changes.
+    Switch(String, Power),
+    /// A cluster's control plane is there.
+    Plane(String),
+    /// A cluster has as many machines as its pools want.
+    Machines(String),
+    /// A cluster runs, or does not.
+    ClusterRuns(String, bool),
+    /// A cluster's certificates are others.
+    Rotated(String),
+    /// A cluster goes, with its nodes.
+    ClusterGone(String),
 }
 
 /// Something on the agenda.
@@ -189,6 +203,11 @@ impl World {
         happened
     }
 
+    /// When the next thing is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.iter().map(|it| it.at).min()
+    }
+
     fn end(&mut self, id: &str) {
         let now = self.now;
         let Some(operation) = self.operations.get_mut(id) else {
@@ -231,6 +250,12 @@ impl World {
             Effect::Removed(id) => self.remove_below(&id),
             Effect::GroupRemoved(name) => groups::removed(self, &name),
             Effect::Registered(namespace) => providers::registered(self, &namespace),
+            Effect::Switch(id, power) => machines::switch(self, &id, power),
+            Effect::Plane(id) => aks::nodes::plane(self, &id),
+            Effect::Machines(id) => aks::nodes::sync(self, &id),
+            Effect::ClusterRuns(id, run) => aks::calls::runs(self, &id, run),
+            Effect::Rotated(id) => aks::calls::rotated(self, &id),
+            Effect::ClusterGone(id) => aks::nodes::gone(self, &id),
         }
     }
 }

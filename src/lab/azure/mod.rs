@@ -34,10 +34,21 @@
 //! - subscriptions, tenants, regions, providers and their registration;
 //! - resource groups, lists with filters and pages, the activity log;
 //! - storage accounts, keys, file shares: a share is the lab's share of its name;
+//! - a cluster, its pools and machines, its credentials: see [`keeper`] for what
+//!   that is in the lab; stop and start, abort, change of certificates;
+//! - scale sets and what can be done to their machines: a node's power;
+//! - sizes of machines, quota, the retail price list;
 //! - roles, role assignments, permissions, locks;
 //! - faults on request ([`Fault`]).
 //!
-//! Everything else is *404*, versions that a path does not have *400*.
+//! # What is not
+//! - more clusters than one, pools of other types than scale sets, run-command,
+//!   upgrades of a running version: the cluster's Kubernetes is the lab's own,
+//!   whatever version it was asked to have;
+//! - disks of machines: what `hostPath` shows is one disk for all nodes, and is not
+//!   renewed by *reimage*;
+//! - two shares of one name in two accounts: they are one in the lab;
+//! - anything else: *404*, and versions that a path does not have *400*.
 
 #![allow(clippy::unnecessary_wraps, reason = "all handlers have one signature")]
 
@@ -50,9 +61,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::api::{IdentityError, ServerError};
+use super::kubelet::Kubelet;
 use super::state::{StateError, write_private};
+use super::store::Store;
 
 mod account;
+mod aks;
 mod answer;
 mod authorization;
 mod call;
@@ -61,12 +75,16 @@ mod faults;
 mod groups;
 mod guard;
 mod ids;
+mod keeper;
 mod kinds;
 mod lro;
+mod machines;
+mod prices;
 mod providers;
 mod resources;
 mod routes;
 mod server;
+mod sizes;
 mod storage;
 mod token;
 mod world;
@@ -74,6 +92,7 @@ mod world;
 pub use faults::Fault;
 
 use door::Door;
+use keeper::Keeper;
 use world::{Setting, World};
 
 /// What is asked of the simulator.
@@ -118,7 +137,12 @@ impl Azure {
     ///
     /// # Errors
     /// See [`AzureError`].
-    pub async fn start(state: &Path, options: &Options) -> Result<Self, AzureError> {
+    pub async fn start(
+        state: &Path,
+        options: &Options,
+        store: Store,
+        kubelet: Arc<Kubelet>,
+    ) -> Result<Self, AzureError> {
         let mut world = World::open(&state.join("azure"))?;
         let (listener, address) = server::listen(options.port, world.port).await?;
         world.port = address.port();
@@ -134,6 +158,8 @@ impl Azure {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let door = Arc::new(Door::new(world));
+        let keeper = Keeper::new(Arc::clone(&door), store, kubelet);
+        tasks.spawn(keeper.keep(stop.clone()));
         tasks.spawn(server::accept(
             listener,
             identity,

@@ -14,9 +14,13 @@ use super::world::World;
 const REGISTERING: f64 = 40.0;
 
 /// The providers that the simulator has.
-pub const NAMESPACES: [&str; 4] = [
+pub const NAMESPACES: [&str; 8] = [
     "Microsoft.Authorization",
+    "Microsoft.Compute",
+    "Microsoft.ContainerService",
     "Microsoft.Insights",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Network",
     "Microsoft.Resources",
     "Microsoft.Storage",
 ];

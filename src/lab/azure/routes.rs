@@ -5,11 +5,13 @@
 
 use http::Method;
 
+use super::aks::{calls, credentials, pools, versions};
 use super::answer::{Answer, ArmError};
 use super::call::{self, Call};
 use super::world::World;
 use super::{
-    account, authorization, groups, guard, kinds, lro, providers, resources, storage, token,
+    account, authorization, groups, guard, kinds, lro, machines, prices, providers, resources,
+    sizes, storage, token,
 };
 
 /// What answers a call.
@@ -70,6 +72,36 @@ const ROLES: Versions = &[
     "2015-07-01",
 ];
 const LOCKS: Versions = &["2020-05-01", "2016-09-01", "2015-01-01"];
+const AKS: Versions = &[
+    "2026-08-01",
+    "2026-06-01",
+    "2026-05-01",
+    "2026-03-01",
+    "2026-02-01",
+    "2026-01-01",
+    "2025-10-01",
+    "2025-09-01",
+    "2025-08-01",
+    "2025-07-01",
+    "2025-05-01",
+    "2025-04-01",
+    "2025-03-01",
+    "2025-02-01",
+    "2025-01-01",
+    "2024-10-01",
+    "2024-09-01",
+];
+const COMPUTE: Versions = &[
+    "2026-04-01",
+    "2025-11-01",
+    "2025-04-01",
+    "2024-11-01",
+    "2024-07-01",
+    "2024-03-01",
+    "2023-09-01",
+    "2023-07-01",
+];
+const SIZES: Versions = &["2026-03-02", "2021-07-01", "2019-04-01"];
 /// Any version, as long as there is one.
 const ANY: Versions = &["*"];
 
@@ -97,6 +129,7 @@ const ROUTES: &[Route] = &[
     route("GET", "/{tenant}/.well-known/openid-configuration", OPEN, token::configuration),
     route("POST", "/{tenant}/oauth2/v2.0/token", OPEN, token::token),
     route("POST", "/{tenant}/oauth2/token", OPEN, token::token),
+    route("GET", "/api/retail/prices", OPEN, prices::list),
     route("GET", "/tenants", SUBSCRIPTIONS, account::tenants),
     route("GET", "/subscriptions", SUBSCRIPTIONS, account::subscriptions),
     route("GET", "/subscriptions/{subscription}", SUBSCRIPTIONS, account::subscription),
@@ -135,6 +168,54 @@ const ROUTES: &[Route] = &[
     route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}/fileServices/default/shares/{share}", STORAGE, storage::share),
     route("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}/fileServices/default/shares/{share}", STORAGE, storage::delete_share),
 
+    route("GET", "/subscriptions/{subscription}/providers/Microsoft.ContainerService/locations/{location}/kubernetesVersions", AKS, versions::list),
+    route("GET", "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters", AKS, calls::list),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters", AKS, calls::list),
+    route("PUT", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}", AKS, kinds::put_call),
+    route("PATCH", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}", AKS, calls::tag),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}", AKS, kinds::get_call),
+    route("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}", AKS, calls::delete),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/listClusterUserCredential", AKS, credentials::list),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/listClusterAdminCredential", AKS, credentials::list),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/stop", AKS, calls::power),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/start", AKS, calls::power),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/abort", AKS, calls::abort),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/rotateClusterCertificates", AKS, calls::rotate),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools", AKS, pools::list),
+    route("PUT", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools/{pool}", AKS, kinds::put_call),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools/{pool}", AKS, kinds::get_call),
+    route("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools/{pool}", AKS, pools::delete),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools/{pool}/machines", AKS, pools::machines),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools/{pool}/machines/{machine}", AKS, pools::machine),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools/{pool}/deleteMachines", AKS, pools::delete_machines),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{cluster}/agentPools/{pool}/upgradeNodeImageVersion", AKS, pools::upgrade_image),
+
+    route("GET", "/subscriptions/{subscription}/providers/Microsoft.Compute/skus", SIZES, sizes::skus),
+    route("GET", "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/usages", COMPUTE, sizes::usages),
+    route("GET", "/subscriptions/{subscription}/providers/Microsoft.Compute/virtualMachineScaleSets", COMPUTE, machines::sets),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets", COMPUTE, machines::sets),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}", COMPUTE, kinds::get_call),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/delete", COMPUTE, machines::delete_of_set),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines", COMPUTE, machines::list),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/start", COMPUTE, machines::act_on_set),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/restart", COMPUTE, machines::act_on_set),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/poweroff", COMPUTE, machines::act_on_set),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/deallocate", COMPUTE, machines::act_on_set),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/reimage", COMPUTE, machines::act_on_set),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/reimageall", COMPUTE, machines::act_on_set),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/redeploy", COMPUTE, machines::act_on_set),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}", COMPUTE, machines::get),
+    route("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}", COMPUTE, machines::delete),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/instanceView", COMPUTE, machines::instance_view),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/start", COMPUTE, machines::act),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/restart", COMPUTE, machines::act),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/poweroff", COMPUTE, machines::act),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/deallocate", COMPUTE, machines::act),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/reimage", COMPUTE, machines::act),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/reimageall", COMPUTE, machines::act),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/redeploy", COMPUTE, machines::act),
+
+    route("GET", "/{scope}/providers/Microsoft.Authorization/denyAssignments", ROLES, guard::deny_assignments),
     route("GET", "/{scope}/providers/Microsoft.Authorization/permissions", ROLES, authorization::permissions),
     route("GET", "/{scope}/providers/Microsoft.Authorization/roleDefinitions", ROLES, authorization::roles),
     route("GET", "/{scope}/providers/Microsoft.Authorization/roleDefinitions/{role}", ROLES, authorization::get_role),

@@ -198,21 +198,34 @@ pub fn check(account: &Account, call: &Call, now: i64) -> Result<(), ArmError> {
         ));
     };
     let invalid = || refused("InvalidAuthenticationToken", "The access token is invalid.");
-    let (signed, signature) = token.rsplit_once('.').ok_or_else(invalid)?;
-    let signature = BASE64_URL_SAFE_NO_PAD
-        .decode(signature)
-        .map_err(|_| invalid())?;
-    hmac::verify(&key(account), signed.as_bytes(), &signature).map_err(|_| invalid())?;
-    let body = signed.split('.').nth(1).unwrap_or_default();
-    let body = BASE64_URL_SAFE_NO_PAD.decode(body).unwrap_or_default();
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if body["exp"].as_i64().is_none_or(|end| end <= now) {
+    let body = read(account, token).ok_or_else(invalid)?;
+    if is_over(&body, now) {
         return Err(refused(
             "ExpiredAuthenticationToken",
             "The access token has expired. The token must be refreshed and sent again.",
         ));
     }
     Ok(())
+}
+
+/// Whether a token is of ours, for an audience, and has not run out.
+pub fn is_for(account: &Account, token: &str, audience: &str, now: i64) -> bool {
+    read(account, token).is_some_and(|body| body["aud"] == audience && !is_over(&body, now))
+}
+
+fn is_over(body: &Value, now: i64) -> bool {
+    body["exp"].as_i64().is_none_or(|end| end <= now)
+}
+
+/// What a token says, if it is of ours.
+fn read(account: &Account, token: &str) -> Option<Value> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+    hmac::verify(&key(account), signed.as_bytes(), &signature).ok()?;
+    let body = BASE64_URL_SAFE_NO_PAD
+        .decode(signed.split('.').nth(1)?)
+        .ok()?;
+    serde_json::from_slice(&body).ok()
 }
 
 #[cfg(test)]

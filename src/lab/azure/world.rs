@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::AzureError;
+use super::aks::CLUSTER;
 use super::faults::Fault;
 use super::lro::{Due, Operation};
 use super::resources::Resource;
@@ -69,6 +70,8 @@ pub struct World {
     pub providers: BTreeMap<String, String>,
     /// Shares that are gone, and until when their names are not to be had.
     pub going: BTreeMap<String, Timestamp>,
+    /// The cluster that the lab's store holds, by an id of its own.
+    pub applied: Option<String>,
     /// The activity log, the oldest first.
     pub activity: VecDeque<Value>,
     /// The time, as of what happens now.
@@ -133,6 +136,7 @@ impl World {
             agenda: Vec::new(),
             providers: BTreeMap::new(),
             going: BTreeMap::new(),
+            applied: None,
             activity: VecDeque::new(),
             now: Timestamp::now(),
             correlation: String::new(),
@@ -149,7 +153,12 @@ impl World {
 
     /// Whether somebody of this object id is in the directory.
     pub fn is_principal(&self, id: &str) -> bool {
+        let of_cluster = |cluster: &Resource| {
+            cluster.secret["kubelet"]["object"] == id
+                || cluster.body["identity"]["principalId"] == id
+        };
         id.eq_ignore_ascii_case(&self.account.principal)
+            || self.of_kind(CLUSTER, "/").any(of_cluster)
     }
 
     /// Keeps it as it is now.

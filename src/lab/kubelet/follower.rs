@@ -130,7 +130,7 @@ impl Follower {
         // somebody else has made; one without power does not hear of it.
         let machine = self.shared.machine(&pod["spec"]["nodeName"]);
         if let Some(machine) = machine.filter(|it| it.power.is_on()) {
-            self.run(machine, pod);
+            self.run(&machine, pod);
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
+use super::cloud::Vm;
 use super::images::IMAGES;
 use super::power::{self, POWER_ANNOTATION, Power};
 use crate::lab::kinds::Resource;
@@ -35,7 +37,10 @@ const ZONES: usize = 3;
 const REGION: &str = "lab";
 
 /// What the ids of the lab's own machines begin with.
-pub(super) const PROVIDER: &str = "lab://";
+const PROVIDER: &str = "lab://";
+
+/// What the ids of all machines begin with that the lab may have.
+pub(super) const PROVIDERS: [&str; 2] = [PROVIDER, "azure://"];
 
 /// How a node tells that it is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +102,10 @@ pub(super) struct Machine {
     pub boot: Mutex<String>,
     /// Whether it runs.
     pub power: Power,
+    /// Cancelled when it is taken away.
+    pub gone: CancellationToken,
+    /// What its cloud says of it; none for a share of this machine.
+    pub cloud: Option<Vm>,
 }
 
 impl Machine {
@@ -166,6 +175,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Gives up the lease of a machine that is not there any more.
+    pub fn surrender(&self, store: &Store) {
+        store.remove(&Key::new(Resource::Leases, LEASES, &self.name), None);
+    }
+
     fn describe(&self, node: &mut Value) {
         let architecture = architecture();
         for (name, value) in self.labels(architecture) {
@@ -177,7 +191,10 @@ impl Machine {
         if node["metadata"]["annotations"][POWER_ANNOTATION].is_null() {
             node["metadata"]["annotations"][POWER_ANNOTATION] = json!("on");
         }
-        node["spec"]["providerID"] = json!(format!("{PROVIDER}{}", self.name));
+        node["spec"]["providerID"] = match &self.cloud {
+            Some(vm) => json!(vm.provider),
+            None => json!(format!("{PROVIDER}{}", self.name)),
+        };
         let resources = self.resources();
         // A machine that is off says nothing of how it feels.
         let conditions = if power::wanted(node) {
@@ -203,7 +220,8 @@ impl Machine {
     }
 
     /// What clients of a cloud's nodes look for, in this machine's terms.
-    fn labels(&self, architecture: &str) -> Vec<(&'static str, String)> {
+    fn labels(&self, architecture: &str) -> Vec<(String, String)> {
+        let of_cloud = self.cloud.as_ref().map_or(&[][..], |it| &it.labels);
         let zone = format!("{REGION}-{}", self.index % ZONES + 1);
         let size = format!("lab-{}m", self.millicores());
         [
@@ -219,20 +237,27 @@ impl Machine {
             ("failure-domain.beta.kubernetes.io/region", REGION),
             ("failure-domain.beta.kubernetes.io/zone", &zone),
         ]
-        .map(|(name, value)| (name, value.to_owned()))
-        .to_vec()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .filter(|(name, _)| !of_cloud.iter().any(|(of_cloud, _)| of_cloud == name))
+        .chain(of_cloud.iter().cloned())
+        .collect()
     }
 
     /// Its share of the machine's processors, in thousandths.
     fn millicores(&self) -> usize {
+        if let Some(vm) = &self.cloud {
+            return vm.millicores;
+        }
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         cpus * 1000 / self.count
     }
 
     /// Its share of the machine: together the nodes promise no more than there
-    /// is. The disk is one for all.
+    /// is, unless a cloud does. The disk is one for all.
     fn resources(&self) -> Value {
-        let memory = memory("MemTotal:").unwrap_or(0) / self.count as u64;
+        let share = || memory("MemTotal:").unwrap_or(0) / self.count as u64;
+        let memory = self.cloud.as_ref().map_or_else(share, |it| it.memory);
         let disk = rustix::fs::statvfs(&self.state)
             .map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
         json!({
@@ -405,6 +430,8 @@ mod tests {
             heartbeat: Heartbeat::default(),
             boot: Mutex::default(),
             power: Power::new(true),
+            gone: CancellationToken::new(),
+            cloud: None,
         }
     }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +35,7 @@ use super::store::{Key, Store};
 mod addresses;
 mod arrival;
 mod backoff;
+mod cloud;
 mod downward;
 mod ending;
 mod env;
@@ -59,6 +60,7 @@ mod supply;
 mod volumes;
 
 pub use backoff::BackoffMode;
+pub use cloud::Vm;
 pub use machine::Heartbeat;
 pub use power::POWER_ANNOTATION;
 
@@ -67,7 +69,7 @@ use follower::Follower;
 use machine::Machine;
 use meter::Meter;
 use pod::{Desired, Worker};
-use power::{Power, Switch};
+use power::Power;
 
 /// Name of the first node.
 pub const NODE: &str = "lab-node-0";
@@ -121,7 +123,7 @@ pub struct Config {
     pub backoff: BackoffMode,
     /// Version of Kubernetes that the lab speaks, for the node objects.
     pub version: String,
-    /// How many nodes there are, from 1 to [`MOST_NODES`].
+    /// How many nodes there are from the start, up to [`MOST_NODES`].
     pub nodes: usize,
     /// How often the nodes tell that they are alive.
     pub heartbeat: Heartbeat,
@@ -139,6 +141,17 @@ pub enum KubeletError {
     /// A node object cannot be stored.
     #[error("cannot register the node: {0}")]
     Register(#[from] super::store::StoreError),
+    /// There are as many nodes as there can be.
+    #[error("the lab has {MOST_NODES} nodes, and no room for more")]
+    Full,
+}
+
+/// What its nodes say of the lab.
+#[derive(Debug)]
+struct About {
+    version: String,
+    annotations: Vec<(&'static str, String)>,
+    heartbeat: Heartbeat,
 }
 
 /// What all workers share.
@@ -149,7 +162,7 @@ struct Shared {
     state: PathBuf,
     backoff: BackoffMode,
     addresses: Addresses,
-    machines: Vec<Arc<Machine>>,
+    machines: Mutex<Vec<Arc<Machine>>>,
     network: Network,
     bounded: Bounded,
     meter: Meter,
@@ -171,6 +184,9 @@ type Posts = Mutex<HashMap<String, Post>>;
 pub struct Kubelet {
     shared: Arc<Shared>,
     posts: Arc<Posts>,
+    /// Rings when a node has booted and its pods are to be looked at.
+    booted: Arc<Notify>,
+    about: About,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -206,29 +222,12 @@ impl Kubelet {
             (VOLUMES_ANNOTATION, ends_of(&bounded)),
             (LIMITS_ANNOTATION, runtime.enforced().to_string()),
         ];
-        let count = config.nodes.clamp(1, MOST_NODES);
-        let mut machines = Vec::new();
-        for index in 0..count {
-            let name = format!("lab-node-{index}");
-            let before = store.get(&Key::new(Resource::Nodes, "", &name));
-            let on = before.is_none_or(|node| power::wanted(&node));
-            let machine = Machine {
-                recorder: Recorder::new(store.clone(), "kubelet", Some(name.clone())),
-                name,
-                address: addresses.node(index).to_string(),
-                version: config.version.clone(),
-                annotations: annotations.clone(),
-                state: config.state.clone(),
-                index,
-                count,
-                heartbeat: config.heartbeat,
-                boot: Mutex::default(),
-                power: Power::new(on),
-            };
-            machine.reboot();
-            machine.register(&store)?;
-            machines.push(Arc::new(machine));
-        }
+        let about = About {
+            version: config.version,
+            annotations,
+            heartbeat: config.heartbeat,
+        };
+        let machines = own_machines(&store, &config.state, config.nodes, &addresses, &about)?;
         forget_nodes(&store, &machines);
         let kubelet = Self {
             shared: Arc::new(Shared {
@@ -237,12 +236,14 @@ impl Kubelet {
                 state: config.state,
                 backoff: config.backoff,
                 addresses,
-                machines,
+                machines: Mutex::new(machines.clone()),
                 network,
                 bounded,
                 meter: Meter::default(),
             }),
             posts: Arc::default(),
+            booted: Arc::default(),
+            about,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
@@ -250,21 +251,12 @@ impl Kubelet {
         let follower = Follower {
             shared: Arc::clone(&kubelet.shared),
             posts: Arc::clone(&kubelet.posts),
-            booted: Arc::default(),
+            booted: Arc::clone(&kubelet.booted),
             tasks: kubelet.tasks.clone(),
             stopping: kubelet.stopping.clone(),
         };
-        for machine in &kubelet.shared.machines {
-            let switch = Switch {
-                shared: Arc::clone(&kubelet.shared),
-                posts: Arc::clone(&kubelet.posts),
-                machine: Arc::clone(machine),
-                booted: Arc::clone(&follower.booted),
-            };
-            let stopping = kubelet.stopping.clone();
-            kubelet
-                .tasks
-                .spawn(stopping.run_until_cancelled_owned(switch.attend()));
+        for machine in machines {
+            kubelet.attend(machine);
         }
         let stopping = kubelet.stopping.clone();
         kubelet
@@ -392,11 +384,47 @@ pub fn runtime_directory(state: &Path) -> PathBuf {
     state.join("runtime")
 }
 
-/// Removes the node objects of an earlier lab that had more of them.
+/// The lab's own machines: so many, each an equal share of this one.
+fn own_machines(
+    store: &Store,
+    state: &Path,
+    nodes: usize,
+    addresses: &Addresses,
+    about: &About,
+) -> Result<Vec<Arc<Machine>>, KubeletError> {
+    let count = nodes.min(MOST_NODES);
+    let machines = (0..count).map(|index| {
+        let name = format!("lab-node-{index}");
+        let before = store.get(&Key::new(Resource::Nodes, "", &name));
+        let on = before.is_none_or(|node| power::wanted(&node));
+        let machine = Machine {
+            recorder: Recorder::new(store.clone(), "kubelet", Some(name.clone())),
+            name,
+            address: addresses.node(index).to_string(),
+            version: about.version.clone(),
+            annotations: about.annotations.clone(),
+            state: state.to_owned(),
+            index,
+            count,
+            heartbeat: about.heartbeat,
+            boot: Mutex::default(),
+            power: Power::new(on),
+            gone: CancellationToken::new(),
+            cloud: None,
+        };
+        machine.reboot();
+        machine.register(store)?;
+        Ok(Arc::new(machine))
+    });
+    machines.collect()
+}
+
+/// Removes the node objects of an earlier lab that are not there: it had more of
+/// them, or a cloud that has not put them back yet.
 fn forget_nodes(store: &Store, machines: &[Arc<Machine>]) {
     for node in store.list(Resource::Nodes, None).items {
         let ours = node["spec"]["providerID"].as_str();
-        let ours = ours.is_some_and(|it| it.starts_with(machine::PROVIDER));
+        let ours = ours.is_some_and(|it| machine::PROVIDERS.iter().any(|of| it.starts_with(of)));
         let key = Key::of(Resource::Nodes, &node);
         if ours && !machines.iter().any(|it| it.name == key.name) {
             store.remove(&key, None);
@@ -466,10 +494,14 @@ impl Shared {
         }
     }
 
+    fn machines(&self) -> MutexGuard<'_, Vec<Arc<Machine>>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The machine of a name.
-    fn machine(&self, name: &Value) -> Option<&Arc<Machine>> {
-        self.machines
-            .iter()
-            .find(|machine| name == machine.name.as_str())
+    fn machine(&self, name: &Value) -> Option<Arc<Machine>> {
+        let machines = self.machines();
+        let mut machines = machines.iter();
+        machines.find(|it| name == it.name.as_str()).cloned()
     }
 }

@@ -114,7 +114,7 @@ impl Switch {
     }
 
     /// Pulls the plug: returns when the last process is gone.
-    async fn cut(&self) {
+    pub async fn cut(&self) {
         let begun = Instant::now();
         let (mut ends, mut uids) = (Vec::new(), Vec::new());
         {

@@ -52,6 +52,9 @@ use switch::{Port, Switch};
 /// First two numbers of every pod's address: 10.244.0.0/16, as on AKS.
 pub const PODS: [u8; 2] = [10, 244];
 
+/// Name of the definition by which faults of the network are asked for.
+pub const CHAOS_DEFINITION: &str = "networkchaos.chaos-mesh.org";
+
 /// The lab's own address among the pods.
 pub const EDGE: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 
