@@ -325,15 +325,6 @@ async fn a_cluster_is_scaled_stopped_started_and_its_keys_are_changed() {
         .call("PUT", &cluster, AKS, &body(3))
         .await
         .expect(&[200]);
-    let busy = azure.call("PUT", &cluster, AKS, &body(2)).await;
-    assert_eq!(
-        (busy.status, &busy.body["code"]),
-        (409, &json!("OperationNotAllowed"))
-    );
-    assert!(
-        busy.body["error"].is_null(),
-        "the provider of clusters answers without a frame"
-    );
     azure.follow(&more).await;
     let nodes = until(&client, "three nodes are ready", |it| {
         it.len() == 3 && it.iter().all(is_ready)
@@ -399,6 +390,46 @@ async fn a_cluster_is_scaled_stopped_started_and_its_keys_are_changed() {
         versions.iter().filter(|it| it["isDefault"] == true).count(),
         1
     );
+}
+
+#[tokio::test]
+async fn nothing_else_is_begun_while_a_cluster_is_changed() {
+    let slow = Lab::start(&["--azure", "--azure-time-scale", "1"]);
+    let azure = Azure::of(&slow).await;
+    let group = azure.make_group("rg1").await;
+    let made = azure.call("PUT", &cluster(&group), AKS, &body(1)).await;
+    made.expect(&[201]);
+    for (method, path) in [
+        ("PUT", cluster(&group)),
+        ("POST", format!("{}/stop", cluster(&group))),
+    ] {
+        let busy = azure.call(method, &path, AKS, &body(2)).await;
+        assert_eq!(
+            (busy.status, &busy.body["code"]),
+            (409, &json!("OperationNotAllowed"))
+        );
+        assert!(
+            busy.body["error"].is_null(),
+            "the provider of clusters answers without a frame"
+        );
+    }
+    let early = post(
+        &azure,
+        &format!("{}/listClusterUserCredential", cluster(&group)),
+    )
+    .await;
+    assert_eq!(early.status, 409);
+    // What is given up leaves the cluster as it is, and it can go.
+    let aborting = post(&azure, &format!("{}/abort", cluster(&group))).await;
+    assert_eq!(aborting.status, 202);
+    let there = azure.get(&cluster(&group), AKS).await.body;
+    assert_eq!(there["properties"]["provisioningState"], "Canceled");
+    let going = azure
+        .call("DELETE", &cluster(&group), AKS, &Value::Null)
+        .await;
+    going.expect(&[202]);
+    let there = azure.get(&cluster(&group), AKS).await.body;
+    assert_eq!(there["properties"]["provisioningState"], "Deleting");
 }
 
 #[tokio::test]

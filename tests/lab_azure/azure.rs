@@ -109,9 +109,23 @@ impl Azure {
 
     /// Sends a request to a path or to an address that it was given.
     pub async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Reply {
+        self.send_with(method, path, body, &[]).await
+    }
+
+    /// The same with more headers.
+    pub async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Vec<u8>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let base = self.text("resource_manager");
         let path = path.strip_prefix(&base).unwrap_or(path);
         let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
         }

@@ -8,10 +8,13 @@ mod support;
 
 mod aks;
 mod azure;
+mod deployments;
 mod groups;
 mod prices;
+mod registry;
 mod sign_in;
 mod storage;
+mod table;
 
 /// Arguments of a lab with an Azure in which nothing takes long.
 const FAST: [&str; 3] = ["--azure", "--azure-time-scale", "200"];

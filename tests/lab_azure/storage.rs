@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::azure::Azure;
 use crate::lab;
+use crate::support::Lab;
 
 const STORAGE: &str = "2025-08-01";
 
@@ -16,7 +17,8 @@ fn body() -> Value {
 
 #[tokio::test]
 async fn an_account_is_created_has_keys_and_shares_and_goes() {
-    let lab = lab(&[]);
+    // Slow enough for what is asked before it is ready.
+    let lab = Lab::start(&["--azure", "--azure-time-scale", "15"]);
     let azure = Azure::of(&lab).await;
     let group = azure.make_group("rg1").await;
     let account = format!("{group}/providers/Microsoft.Storage/storageAccounts/logs1");

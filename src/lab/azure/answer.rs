@@ -10,6 +10,8 @@ pub enum Payload {
     Empty,
     /// A JSON document.
     Json(Value),
+    /// Bytes of a media type.
+    Bytes(&'static str, Vec<u8>),
 }
 
 /// An answer. Headers whose value begins with `/` are addresses on this server

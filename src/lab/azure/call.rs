@@ -66,9 +66,27 @@ impl Call {
     }
 }
 
+/// Refuses a body that lacks one of these fields.
+///
+/// # Errors
+/// *400*, naming the first.
+pub fn require(body: &Value, fields: &[&str]) -> Result<(), ArmError> {
+    match fields.iter().find(|it| body[**it].is_null()) {
+        None => Ok(()),
+        Some(missing) => Err(ArmError::bad(
+            "MissingRequiredParameters",
+            format!("Values for required request parameters are missing: {missing}."),
+        )),
+    }
+}
+
 /// Reads a body as JSON. Names without quotes are taken too, since the az
 /// command writes `template:` so and the real service reads it.
 pub fn parse(raw: &[u8]) -> Value {
+    let first = raw.iter().find(|it| !it.is_ascii_whitespace());
+    if !first.is_some_and(|it| matches!(it, b'{' | b'[')) {
+        return Value::Null;
+    }
     if let Ok(value) = serde_json::from_slice(raw) {
         return value;
     }

@@ -13,6 +13,7 @@ use super::call::Call;
 use super::faults;
 use super::groups;
 use super::ids;
+use super::limits;
 use super::providers;
 use super::routes::{self, Found, Route};
 use super::token;
@@ -62,7 +63,8 @@ impl Door {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let happened = world.settle(Timestamp::now());
         world.correlation.clone_from(&call.correlation);
-        let answered = pass(&mut world, &mut call);
+        let mut left = None;
+        let answered = pass(&mut world, &mut call, &mut left);
         let wrote = !matches!(call.method.as_str(), "GET" | "HEAD");
         if wrote || happened {
             if let Err(error) = world.save() {
@@ -72,11 +74,21 @@ impl Door {
         }
         drop(world);
         let answer = answered.unwrap_or_else(ArmError::into_answer);
-        dress(answer, &call)
+        let answer = dress(answer, &call);
+        match left {
+            Some((header, left)) => answer.with(header, left),
+            None => answer,
+        }
     }
 }
 
-fn pass(world: &mut World, call: &mut Call) -> Result<Answer, ArmError> {
+/// Lets a request through to its handler. `left` is what it may ask more, and
+/// the header that tells it.
+fn pass(
+    world: &mut World,
+    call: &mut Call,
+    left: &mut Option<(&'static str, String)>,
+) -> Result<Answer, ArmError> {
     let route = match routes::find(&call.method, &call.path) {
         Found::Route(route, arguments) => {
             call.arguments = arguments;
@@ -101,11 +113,13 @@ fn pass(world: &mut World, call: &mut Call) -> Result<Answer, ArmError> {
     };
     if !route.versions.is_empty() {
         faults::throttle(world, call)?;
+        *left = Some(limits::count(world, call, Timestamp::now())?);
     }
     check_version(route, call)?;
     check_subscription(world, call)?;
     check_group(world, route, call)?;
     check_provider(world, call)?;
+    faults::conflict(world, call)?;
     (route.handler)(world, call)
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::answer::ArmError;
 use super::call::Call;
+use super::ids;
 use super::world::World;
 
 /// Something that shall go wrong.
@@ -24,13 +25,23 @@ pub enum Fault {
     Capacity,
     /// Nobody may touch the nodes of a cluster.
     Deny,
+    /// Nothing is created without a tag that a policy demands.
+    Policy,
+    /// Groups are locked when they are made.
+    Lock,
+    /// Everything that is changed is busy at first.
+    Conflict,
+    /// Registries build nothing.
+    Build,
+    /// The published limits are enforced.
+    Limits,
     /// Names that must be unique in all of Azure are taken.
     Name,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::Throttle,
         Self::Provider,
         Self::Denied,
@@ -38,6 +49,11 @@ impl Fault {
         Self::Sku,
         Self::Capacity,
         Self::Deny,
+        Self::Policy,
+        Self::Lock,
+        Self::Conflict,
+        Self::Build,
+        Self::Limits,
         Self::Name,
     ];
 
@@ -51,6 +67,11 @@ impl Fault {
             Self::Sku => "sku",
             Self::Capacity => "capacity",
             Self::Deny => "deny",
+            Self::Policy => "policy",
+            Self::Lock => "lock",
+            Self::Conflict => "conflict",
+            Self::Build => "build",
+            Self::Limits => "limits",
             Self::Name => "name",
         }
     }
@@ -65,6 +86,11 @@ impl Fault {
             Self::Sku => "The sizes Standard_D*s_v5 are not to be had",
             Self::Capacity => "A cluster's creation fails after a while: the region is full",
             Self::Deny => "A deny assignment keeps everybody from the nodes of a cluster",
+            Self::Policy => "A policy refuses resources without the tag costCenter",
+            Self::Lock => "Every new group has a lock that keeps it from being deleted",
+            Self::Conflict => "The first PUT or DELETE of each resource is answered 409",
+            Self::Build => "Registries may not build",
+            Self::Limits => "Azure's published request limits are enforced, AKS's too",
             Self::Name => "Names of storage accounts and registries are taken by somebody else",
         }
     }
@@ -89,6 +115,26 @@ pub fn throttle(world: &mut World, call: &Call) -> Result<(), ArmError> {
         ),
     )
     .with("target", Value::from(who.as_str()));
+    error.headers.push(("retry-after", "1".to_owned()));
+    Err(error)
+}
+
+/// *409* for the first change of each resource, where the fault asks for it.
+///
+/// # Errors
+/// That.
+pub fn conflict(world: &mut World, call: &Call) -> Result<(), ArmError> {
+    let changes = matches!(call.method.as_str(), "PUT" | "DELETE");
+    if !world.has(Fault::Conflict) || !changes || !world.refused.insert(ids::key(&call.path)) {
+        return Ok(());
+    }
+    let mut error = ArmError::conflict(
+        "AnotherOperationInProgress",
+        format!(
+            "Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: {}{}.",
+            call.base, call.path
+        ),
+    );
     error.headers.push(("retry-after", "1".to_owned()));
     Err(error)
 }

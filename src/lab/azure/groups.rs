@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::account::{self, REGIONS};
 use super::aks::CLUSTER;
 use super::answer::{Answer, ArmError};
+use super::authorization;
 use super::call::Call;
+use super::faults::Fault;
 use super::guard;
 use super::ids;
 use super::lro::{Effect, Plan, Status};
@@ -99,6 +101,13 @@ pub fn put(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     guard::write(world, &id, body)?;
     let made = create(world, name, location, &body["tags"], &body["managedBy"]);
     guard::record(world, &id, "write", None);
+    if before.is_none() && world.has(Fault::Lock) {
+        let lock = format!("{id}/providers/Microsoft.Authorization/locks/keep");
+        let body = json!({"properties": {
+            "level": "CanNotDelete", "notes": "The lab was asked for it.",
+        }});
+        authorization::put_lock(world, &lock, &body)?;
+    }
     let status = if before.is_some() {
         StatusCode::OK
     } else {

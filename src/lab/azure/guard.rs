@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::aks;
 use super::answer::{Answer, ArmError};
 use super::call::Call;
+use super::faults::Fault;
 use super::ids;
 use super::resources::{Filter, page};
 use super::world::World;
@@ -19,8 +20,75 @@ const REMEMBERED: usize = 2000;
 ///
 /// # Errors
 /// *409* for locks, *403* for policies.
-pub fn write(world: &World, id: &str, _body: &Value) -> Result<(), ArmError> {
-    act(world, id, "write")
+pub fn write(world: &World, id: &str, body: &Value) -> Result<(), ArmError> {
+    act(world, id, "write")?;
+    policy(world, id, body)
+}
+
+/// The tag that the policy demands of everything that has a region.
+const TAG: &str = "costCenter";
+
+fn assignment(world: &World) -> String {
+    format!(
+        "/subscriptions/{}/providers/Microsoft.Authorization/policyAssignments/require-cost-center",
+        world.account.subscription
+    )
+}
+
+fn policy(world: &World, id: &str, body: &Value) -> Result<(), ArmError> {
+    let tagged = body["tags"][TAG].as_str().is_some_and(|it| !it.is_empty());
+    if !world.has(Fault::Policy)
+        || body["location"].is_null()
+        || tagged
+        || ids::namespace(id).is_empty()
+    {
+        return Ok(());
+    }
+    let assignment = assignment(world);
+    let policy = json!([{
+        "policyAssignment": {"name": "Require a cost center", "id": assignment},
+        "policyDefinition": {"name": "Require a tag on resources", "id": "/providers/Microsoft.Authorization/policyDefinitions/871b6d14-10aa-478d-b590-94f262ecfa99"},
+    }]);
+    let info = json!({
+        "policyDefinitionDisplayName": "Require a tag on resources",
+        "policyAssignmentDisplayName": "Require a cost center",
+        "policyAssignmentName": "require-cost-center",
+        "policyAssignmentId": assignment,
+        "policyAssignmentScope": format!("/subscriptions/{}", world.account.subscription),
+        "evaluationDetails": {"evaluatedExpressions": [{
+            "result": "True", "expressionKind": "Field", "expression": format!("tags[{TAG}]"),
+            "path": format!("tags[{TAG}]"), "targetValue": "false", "operator": "Exists",
+        }]},
+    });
+    let message = format!(
+        "Resource '{}' was disallowed by policy. Policy identifiers: '{policy}'.",
+        ids::name(id)
+    );
+    Err(ArmError::forbidden("RequestDisallowedByPolicy", message)
+        .with("target", json!(ids::name(id)))
+        .with(
+            "additionalInfo",
+            json!([{"type": "PolicyViolation", "info": info}]),
+        ))
+}
+
+/// `GET {scope}/…/policyAssignments`
+pub fn policies(world: &mut World, _call: &Call) -> Result<Answer, ArmError> {
+    let assigned = world.has(Fault::Policy).then(|| {
+        json!({
+            "id": assignment(world),
+            "name": "require-cost-center",
+            "type": "Microsoft.Authorization/policyAssignments",
+            "properties": {
+                "displayName": "Require a cost center",
+                "policyDefinitionId": "/providers/Microsoft.Authorization/policyDefinitions/871b6d14-10aa-478d-b590-94f262ecfa99",
+                "scope": format!("/subscriptions/{}", world.account.subscription),
+                "enforcementMode": "Default",
+                "parameters": {"tagName": {"value": TAG}},
+            },
+        })
+    });
+    Ok(Answer::list(assigned.into_iter().collect()))
 }
 
 /// Refuses to delete what a lock holds, on it, above it or in it.

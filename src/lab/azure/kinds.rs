@@ -10,6 +10,7 @@ use super::authorization;
 use super::call::Call;
 use super::guard;
 use super::ids;
+use super::registry;
 use super::storage;
 use super::world::World;
 
@@ -40,6 +41,7 @@ const KINDS: &[(&str, Create)] = &[
         authorization::put_assignment,
     ),
     ("Microsoft.Authorization/locks", authorization::put_lock),
+    (registry::REGISTRY, registry::put),
     (aks::CLUSTER, aks::cluster::put),
     (aks::POOL, aks::pools::put),
 ];

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::aks;
 use super::answer::{Answer, ArmError};
 use super::call::Call;
+use super::deployments;
 use super::groups;
 use super::machines::{self, Power};
 use super::providers;
@@ -81,6 +82,8 @@ pub enum Effect {
     GroupRemoved(String),
     /// A provider is registered.
     Registered(String),
+    /// Deployments go on.
+    Deploys,
     /// A machine's power changes.
     Switch(String, Power),
     /// A cluster's control plane is there.
@@ -194,7 +197,10 @@ impl World {
             // What follows begins when this ended, not when somebody looks.
             self.now = due.at;
             match due.event {
-                Event::Ends(id) => self.end(&id),
+                Event::Ends(id) => {
+                    self.end(&id);
+                    deployments::advance_all(self);
+                }
                 Event::Happens(effect) => self.happen(effect),
             }
             happened = true;
@@ -250,6 +256,7 @@ impl World {
             Effect::Removed(id) => self.remove_below(&id),
             Effect::GroupRemoved(name) => groups::removed(self, &name),
             Effect::Registered(namespace) => providers::registered(self, &namespace),
+            Effect::Deploys => deployments::advance_all(self),
             Effect::Switch(id, power) => machines::switch(self, &id, power),
             Effect::Plane(id) => aks::nodes::plane(self, &id),
             Effect::Machines(id) => aks::nodes::sync(self, &id),

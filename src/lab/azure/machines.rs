@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, ArmError};
-use super::call::Call;
+use super::call::{self, Call};
 use super::guard;
 use super::ids;
 use super::lro::{Effect, Plan};
@@ -289,7 +289,8 @@ pub fn delete_of_set(world: &mut World, call: &Call) -> Result<Answer, ArmError>
         .unwrap_or_default()
         .0;
     world.need(set)?;
-    let chosen = chosen(world, set, call.object()?)?;
+    call::require(call.object()?, &["instanceIds"])?;
+    let chosen = chosen(world, set, &call.body)?;
     remove(world, call, &chosen)
 }
 

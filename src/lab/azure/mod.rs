@@ -38,6 +38,9 @@
 //!   that is in the lab; stop and start, abort, change of certificates;
 //! - scale sets and what can be done to their machines: a node's power;
 //! - sizes of machines, quota, the retail price list;
+//! - deployments of templates, incremental ones: validation, what-if, progress by
+//!   operations, outputs, cancellation; the functions are in [`template`];
+//! - registries and their quick builds, as far as [`registry`] says; tags;
 //! - roles, role assignments, permissions, locks;
 //! - faults on request ([`Fault`]).
 //!
@@ -47,6 +50,9 @@
 //!   whatever version it was asked to have;
 //! - disks of machines: what `hostPath` shows is one disk for all nodes, and is not
 //!   renewed by *reimage*;
+//! - deployments in other modes than incremental, to other scopes than groups, of
+//!   linked or nested templates; `uniqueString()` makes other texts than Azure's;
+//! - images: the lab's are there already, and a build makes none;
 //! - two shares of one name in two accounts: they are one in the lab;
 //! - anything else: *404*, and versions that a path does not have *400*.
 
@@ -69,7 +75,9 @@ mod account;
 mod aks;
 mod answer;
 mod authorization;
+mod blobs;
 mod call;
+mod deployments;
 mod door;
 mod faults;
 mod groups;
@@ -77,15 +85,19 @@ mod guard;
 mod ids;
 mod keeper;
 mod kinds;
+mod limits;
 mod lro;
 mod machines;
 mod prices;
 mod providers;
+mod registry;
 mod resources;
 mod routes;
 mod server;
 mod sizes;
 mod storage;
+mod tags;
+mod template;
 mod token;
 mod world;
 

@@ -14,9 +14,10 @@ use super::world::World;
 const REGISTERING: f64 = 40.0;
 
 /// The providers that the simulator has.
-pub const NAMESPACES: [&str; 8] = [
+pub const NAMESPACES: [&str; 9] = [
     "Microsoft.Authorization",
     "Microsoft.Compute",
+    "Microsoft.ContainerRegistry",
     "Microsoft.ContainerService",
     "Microsoft.Insights",
     "Microsoft.ManagedIdentity",

@@ -75,6 +75,7 @@ impl World {
 
     /// Removes a resource and everything below it.
     pub fn remove_below(&mut self, id: &str) {
+        self.deployments.retain(|key, _| !ids::is_below(key, id));
         let gone = self
             .resources
             .extract_if(.., |key, _| ids::is_below(key, id));
@@ -82,6 +83,12 @@ impl World {
         for id in gone {
             storage::forget(self, &id);
         }
+    }
+
+    /// The resources that lists show, below a scope.
+    pub fn listed<'a>(&'a self, scope: &'a str) -> impl Iterator<Item = &'a Resource> {
+        let all = self.resources.values();
+        all.filter(move |it| ids::is_below(&it.id, scope) && is_listed(it))
     }
 
     /// All resources of a type, ordered by id; below a scope.
@@ -156,9 +163,7 @@ pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     let scope = &scope[..scope.len() - "/resources".len()];
     let filter = Filter::parse(call.query("$filter"))?;
     let items = world
-        .resources
-        .values()
-        .filter(|it| ids::is_below(&it.id, scope) && is_listed(it))
+        .listed(scope)
         .map(|it| listed(it, call))
         .filter(|it| filter.fits(it))
         .collect();

@@ -13,6 +13,7 @@ use super::{
     account, authorization, groups, guard, kinds, lro, machines, prices, providers, resources,
     sizes, storage, token,
 };
+use super::{blobs, deployments, registry, tags};
 
 /// What answers a call.
 pub type Handler = fn(&mut World, &Call) -> Result<Answer, ArmError>;
@@ -102,6 +103,34 @@ const COMPUTE: Versions = &[
     "2023-07-01",
 ];
 const SIZES: Versions = &["2026-03-02", "2021-07-01", "2019-04-01"];
+const DEPLOYMENTS: Versions = &[
+    "2026-06-01",
+    "2025-04-01",
+    "2025-03-01",
+    "2024-11-01",
+    "2024-07-01",
+    "2024-03-01",
+    "2023-07-01",
+    "2022-09-01",
+    "2021-04-01",
+    "2020-10-01",
+    "2020-06-01",
+];
+const REGISTRY: Versions = &[
+    "2025-11-01",
+    "2025-04-01",
+    "2023-07-01",
+    "2022-12-01",
+    "2026-09-01-preview",
+];
+const TASKS: Versions = &["2025-03-01-preview", "2019-06-01-preview", "2019-04-01"];
+const POLICIES: Versions = &[
+    "2026-06-01",
+    "2025-03-01",
+    "2024-05-01",
+    "2023-04-01",
+    "2022-06-01",
+];
 /// Any version, as long as there is one.
 const ANY: Versions = &["*"];
 
@@ -215,6 +244,42 @@ const ROUTES: &[Route] = &[
     route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/reimageall", COMPUTE, machines::act),
     route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{set}/virtualMachines/{machine}/redeploy", COMPUTE, machines::act),
 
+    route("PUT", "/blobs/source/{stamp}/{name}", OPEN, blobs::put),
+    route("GET", "/blobs/logs/{registry}/{run}/rawtext.log", OPEN, blobs::log),
+
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments", DEPLOYMENTS, deployments::list),
+    route("PUT", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}", DEPLOYMENTS, deployments::put),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}", DEPLOYMENTS, deployments::get),
+    route("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}", DEPLOYMENTS, deployments::delete),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}/validate", DEPLOYMENTS, deployments::validate),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}/whatIf", DEPLOYMENTS, deployments::what_if),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}/cancel", DEPLOYMENTS, deployments::cancel),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}/exportTemplate", DEPLOYMENTS, deployments::export),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}/operationStatuses/{operation}", ANY, deployments::status),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}/operations", DEPLOYMENTS, deployments::operations),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{deployment}/operations/{step}", DEPLOYMENTS, deployments::get_operation),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/deployments/{deployment}/operations", DEPLOYMENTS, deployments::operations),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/deployments/{deployment}/operations/{step}", DEPLOYMENTS, deployments::get_operation),
+
+    route("POST", "/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/checkNameAvailability", REGISTRY, registry::name),
+    route("GET", "/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/registries", REGISTRY, registry::list),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries", REGISTRY, registry::list),
+    route("PUT", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}", REGISTRY, kinds::put_call),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}", REGISTRY, kinds::get_call),
+    route("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}", REGISTRY, registry::delete),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/listCredentials", REGISTRY, registry::credentials),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/listBuildSourceUploadUrl", TASKS, registry::upload_url),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/scheduleRun", TASKS, registry::schedule),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/runs", TASKS, registry::runs),
+    route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/runs/{run}", TASKS, registry::run),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/runs/{run}/listLogSasUrl", TASKS, registry::log_url),
+    route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/runs/{run}/cancel", TASKS, registry::cancel),
+
+    route("GET", "/{scope}/providers/Microsoft.Resources/tags/default", RESOURCES, tags::get),
+    route("PUT", "/{scope}/providers/Microsoft.Resources/tags/default", RESOURCES, tags::change),
+    route("PATCH", "/{scope}/providers/Microsoft.Resources/tags/default", RESOURCES, tags::change),
+    route("DELETE", "/{scope}/providers/Microsoft.Resources/tags/default", RESOURCES, tags::delete),
+    route("GET", "/{scope}/providers/Microsoft.Authorization/policyAssignments", POLICIES, guard::policies),
     route("GET", "/{scope}/providers/Microsoft.Authorization/denyAssignments", ROLES, guard::deny_assignments),
     route("GET", "/{scope}/providers/Microsoft.Authorization/permissions", ROLES, authorization::permissions),
     route("GET", "/{scope}/providers/Microsoft.Authorization/roleDefinitions", ROLES, authorization::roles),
@@ -237,6 +302,10 @@ pub fn types(namespace: &str) -> Vec<(String, Versions)> {
         let Some((_, behind)) = route.path.rsplit_once(&mark) else {
             continue;
         };
+        // A resource has a kind and a name, and so has what is nested in it.
+        if behind.split('/').count() % 2 == 1 {
+            continue;
+        }
         let kinds = behind
             .split('/')
             .step_by(2)
@@ -344,5 +413,50 @@ mod tests {
             find(&Method::GET, "/nowhere/at/all"),
             Found::Nothing
         ));
+    }
+
+    /// What Azure's own packages send, as a script has read it from them.
+    const TABLE: &str = include_str!("../../../tests/azure_sdk/operations.json");
+
+    /// What other clients send, which the packages of the table do not.
+    const OTHERS: [&str; 3] = [
+        "/operationStatuses/{operation}",
+        "/providers/Microsoft.Authorization/policyAssignments",
+        "/virtualMachineScaleSets/{set}/reimageall",
+    ];
+
+    #[test]
+    fn every_route_is_one_of_azures_in_the_version_that_its_packages_speak() {
+        let table: Vec<serde_json::Value> = serde_json::from_str(TABLE).unwrap();
+        let text = |operation: &serde_json::Value, field: &str| {
+            operation[field].as_str().unwrap_or_default().to_owned()
+        };
+        for route in ROUTES {
+            let open = route.versions.is_empty() || route.versions == ANY;
+            if open || OTHERS.iter().any(|it| route.path.ends_with(it)) {
+                continue;
+            }
+            let same = |operation: &&serde_json::Value| {
+                let path = text(operation, "path").replace("{subscriptionId}", "s");
+                text(operation, "method") == route.method
+                    && fit(route.path, &call::segments(&path)).is_some()
+            };
+            let known: Vec<_> = table.iter().filter(same).collect();
+            assert!(
+                !known.is_empty(),
+                "{} {} is not Azure's",
+                route.method,
+                route.path
+            );
+            let version = |it: &&serde_json::Value| {
+                route.versions.contains(&text(it, "api_version").as_str())
+            };
+            assert!(
+                known.iter().any(version),
+                "{} {} is not served as the packages ask: {known:?}",
+                route.method,
+                route.path
+            );
+        }
     }
 }

@@ -170,6 +170,7 @@ fn call_of(parts: &http::request::Parts, raw: Bytes, base: &str) -> Call {
 
 fn respond(answer: Answer, base: &str) -> Response<Full<Bytes>> {
     let (media_type, body) = match answer.payload {
+        Payload::Bytes(media_type, bytes) => (Some(media_type), bytes.into()),
         Payload::Empty => (None, Bytes::new()),
         Payload::Json(value) => (
             Some("application/json; charset=utf-8"),

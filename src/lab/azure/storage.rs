@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::account;
 use super::answer::{Answer, ArmError};
-use super::call::Call;
+use super::call::{self, Call};
 use super::faults::Fault;
 use super::groups;
 use super::guard;
@@ -46,12 +46,8 @@ pub fn put(world: &mut World, id: &str, body: &Value) -> Result<Put, ArmError> {
             ArmError::conflict(why.0, why.1)
         });
     }
-    for field in ["sku", "kind"] {
-        if body[field].is_null() {
-            let message = format!("Values for required request parameters are missing: {field}.");
-            return Err(ArmError::bad("MissingRequiredParameters", message));
-        }
-    }
+    call::require(body, &["sku", "kind"])?;
+    call::require(&body["sku"], &["name"])?;
     let location = groups::location(body, ACCOUNT)?;
     kinds::check_location(world, id, location)?;
     if let Some(there) = world.get(id) {
@@ -171,7 +167,8 @@ fn taken(name: &str) -> (&'static str, String) {
 
 /// `POST …/checkNameAvailability`
 pub fn name(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let name = call.object()?["name"].as_str().unwrap_or_default();
+    call::require(call.object()?, &["name", "type"])?;
+    let name = call.body["name"].as_str().unwrap_or_default();
     let (free, (code, why)) = check_name(world, name, None);
     Ok(Answer::ok(if free {
         json!({"nameAvailable": true})

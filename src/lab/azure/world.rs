@@ -1,6 +1,6 @@
 //! Everything that the simulator knows, kept on disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::AzureError;
 use super::aks::CLUSTER;
+use super::deployments::Deployments;
 use super::faults::Fault;
+use super::limits::Buckets;
 use super::lro::{Due, Operation};
 use super::resources::Resource;
 use crate::lab::access::fresh_token;
@@ -64,6 +66,8 @@ pub struct World {
     pub resources: BTreeMap<String, Resource>,
     /// Operations, by id.
     pub operations: BTreeMap<String, Operation>,
+    /// Deployments.
+    pub deployments: Deployments,
     /// What will happen.
     pub agenda: Vec<Due>,
     /// Registration of providers, of those that somebody has changed.
@@ -79,6 +83,12 @@ pub struct World {
     /// What joins everything that the present request causes.
     #[serde(skip)]
     pub correlation: String,
+    /// How much of what may be asked is left.
+    #[serde(skip)]
+    pub buckets: Buckets,
+    /// Paths that were refused once.
+    #[serde(skip)]
+    pub refused: BTreeSet<String>,
     /// How many requests there have been.
     #[serde(skip)]
     pub requests: u64,
@@ -133,6 +143,7 @@ impl World {
             },
             resources: BTreeMap::new(),
             operations: BTreeMap::new(),
+            deployments: Deployments::new(),
             agenda: Vec::new(),
             providers: BTreeMap::new(),
             going: BTreeMap::new(),
@@ -140,6 +151,8 @@ impl World {
             activity: VecDeque::new(),
             now: Timestamp::now(),
             correlation: String::new(),
+            buckets: Buckets::default(),
+            refused: BTreeSet::new(),
             requests: 0,
             setting: Setting::default(),
             file: PathBuf::new(),
@@ -159,6 +172,11 @@ impl World {
         };
         id.eq_ignore_ascii_case(&self.account.principal)
             || self.of_kind(CLUSTER, "/").any(of_cluster)
+    }
+
+    /// Where it is kept.
+    pub fn directory(&self) -> Option<&Path> {
+        self.file.parent()
     }
 
     /// Keeps it as it is now.
