@@ -28,6 +28,9 @@ pub struct Cli {
 
     #[command(flatten)]
     looks: LooksArgs,
+
+    #[command(flatten)]
+    config: commands::azure::ConfigArgs,
 }
 
 /// Which cluster, and what in it.
@@ -146,7 +149,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        None => commands::cockpit::run(cli.cluster, &cli.looks),
+        None => commands::cockpit::run(cli.cluster, &cli.looks, cli.config),
         Some(Command::Demo(args)) => commands::demo::run(*args),
         Some(Command::Kill(args)) => commands::kill::run(*args),
         Some(Command::Replay(args)) => commands::replay::run(&args),

@@ -24,6 +24,7 @@ use crate::{
         sink::{Clock, Sink},
     },
     core::{
+        azure::desk::Wish,
         effect::Effect,
         event::{Event, Fact, Trouble},
         model::Model,
@@ -97,6 +98,30 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// Takes the wishes about Azure out of the stream: they are somebody else's.
+    pub fn split_azure(&mut self) -> mpsc::Receiver<Wish> {
+        let (rest, effects) = mpsc::channel(EFFECTS);
+        let (azure, wishes) = mpsc::channel(EFFECTS);
+        let mut all = std::mem::replace(&mut self.effects, effects);
+        tokio::spawn(async move {
+            while let Some(effect) = all.recv().await {
+                let sent = match effect {
+                    Effect::Azure(wish) => azure.send(wish).await.is_ok(),
+                    effect => rest.send(effect).await.is_ok(),
+                };
+                if !sent {
+                    return;
+                }
+            }
+        });
+        wishes
+    }
+
+    /// Where facts go.
+    pub fn sink(&self) -> Sink {
+        self.sink.clone()
+    }
+
     /// Starts the cluster adapter here. It runs until the run is closed.
     pub fn start(self, options: cluster::Options) -> JoinHandle<()> {
         cluster::start(options, self.sink, self.effects, self.cancel)

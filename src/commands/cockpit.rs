@@ -16,6 +16,7 @@ use crate::{
         wires::{self, Laid},
     },
     cli::{ClusterArgs, LooksArgs},
+    commands::azure::{ConfigArgs, desk},
     core::{
         event::{Event, Fact, Trouble},
         update::ui::Ui,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Opens the cockpit on the cluster that the arguments name.
-pub fn run(args: ClusterArgs, looks: &LooksArgs) -> Result<ExitCode> {
+pub fn run(args: ClusterArgs, looks: &LooksArgs, config: ConfigArgs) -> Result<ExitCode> {
     super::needs_terminal()?;
     let looks = Looks::load(looks)?;
     for selector in [&args.client, &args.server] {
@@ -37,7 +38,7 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs) -> Result<ExitCode> {
         let Laid {
             wires,
             run,
-            socket,
+            mut socket,
             mut model,
             ..
         } = wires::begin(&store::run_id(store::wall_ms()));
@@ -47,6 +48,8 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs) -> Result<ExitCode> {
                 fact: Fact::Trouble(trouble),
             });
         }
+        let wishes = socket.split_azure();
+        desk::start(config, socket.sink(), wishes, socket.closing());
         let adapter = socket.start(args.into());
         let opened = Cockpit::open(looks, model, ui, wires);
         let left = match opened {

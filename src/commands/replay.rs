@@ -8,7 +8,10 @@ use crate::{
     adapters::journal::{self, Pacing, StateDir, store},
     app::{cockpit::Cockpit, logging, looks::Looks, wires},
     cli::LooksArgs,
-    core::{model::Model, update::ui::Ui},
+    core::{
+        model::Model,
+        update::ui::{REPLAYED, Ui},
+    },
 };
 
 /// Show a finished run again
@@ -38,7 +41,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     logging::to_pane();
     super::on_runtime(async {
         let mut ui = Ui::new(0);
-        ui.locked = Some("a replayed run");
+        ui.locked = Some(REPLAYED);
         let wires = wires::replay(recording.events, Pacing::at_speed(args.speed));
         let (left, _) = Cockpit::open(looks, Model::default(), ui, wires)?
             .run()

@@ -65,13 +65,15 @@ pub enum Scope {
     Dialog,
     /// In the fault menu.
     Fault,
+    /// In the dialog about Azure.
+    Azure,
     /// While text is typed.
     Text,
 }
 
 impl Scope {
     /// All scopes, outermost first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Global,
         Self::Cockpit,
         Self::Pane(Pane::Pods),
@@ -80,6 +82,7 @@ impl Scope {
         Self::Pane(Pane::Ledger),
         Self::Dialog,
         Self::Fault,
+        Self::Azure,
         Self::Text,
     ];
 
@@ -94,6 +97,7 @@ impl Scope {
             Self::Pane(Pane::Ledger) => "ledger",
             Self::Dialog => "dialog",
             Self::Fault => "fault",
+            Self::Azure => "azure",
             Self::Text => "text",
         }
     }
@@ -194,6 +198,18 @@ pub enum Action {
     Heal,
     /// Let the workload finish: its present round is its last.
     FinishRun,
+    /// Show what is known of Azure.
+    Azure,
+    /// See what there is to do in Azure.
+    AzurePlan,
+    /// See what deleting everything would delete.
+    AzureClean,
+    /// See what deleting all but the cluster would delete.
+    AzureCleanMost,
+    /// See which role assignments and secrets would be deleted.
+    AzureCleanAuth,
+    /// Give up what is being done in Azure.
+    AzureCancel,
     /// Type a character.
     Type(char),
     /// Remove the character before the cursor.
@@ -252,6 +268,12 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::Shorter, "last_shorter", "shorter", "let a fault that lasts do so for less time", only_by_key;
     Action::Heal, "heal", "heal", "take back at once what a fault that lasts has done";
     Action::FinishRun, "finish_run", "finish", "let the workload finish: its present round is the last";
+    Action::Azure, "azure", "azure", "what is known of Azure, and what is being done there";
+    Action::AzurePlan, "plan", "plan", "see what there is to make in Azure; Enter makes it";
+    Action::AzureClean, "clean_all", "clean all", "see what deleting the resource group deletes; Enter deletes it";
+    Action::AzureCleanMost, "clean_most", "clean most", "see what goes if only the cluster stays; Enter deletes it";
+    Action::AzureCleanAuth, "clean_auth", "clean auth", "see which role assignments and secrets go; Enter deletes them";
+    Action::AzureCancel, "azure_cancel", "cancel", "give up what is being done in Azure; what is done stays";
     Action::Help, "help", "help", "show the keys that work here";
     Action::Palette, "palette", "palette", "do anything by name";
     Action::OwnLog, "own_log", "own log", "show the cockpit's own log";

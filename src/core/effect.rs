@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    azure::desk::Wish,
     trial::{Fault, TrialId, Victim},
     workload::Role,
 };
@@ -57,6 +58,9 @@ pub enum Effect {
         /// The client that is asked.
         victim: Victim,
     },
+    /// Do something in Azure. Answered by
+    /// [`Azure`](super::event::Fact::Azure).
+    Azure(Wish),
     /// Try broken streams again now instead of at the end of their countdown.
     Reconnect,
     /// Move in the cockpit's own log.

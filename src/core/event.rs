@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     around::{Ability, Node, Residents},
+    azure::desk::Seen,
     time::Time,
     trial::{Fault, TrialId, Victim},
     workload::{Role, line::Progress},
@@ -230,6 +231,8 @@ pub enum Fact {
     },
     /// The workload was asked to make its present round the last.
     FinishRequested,
+    /// Something was seen of Azure.
+    Azure(Seen),
     /// Something went wrong that a person should know of.
     Trouble(Trouble),
 }

@@ -4,6 +4,7 @@ pub mod build;
 pub mod clean;
 pub mod cluster;
 mod context;
+pub mod desk;
 pub mod provision;
 mod words;
 
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// Which settings.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct ConfigArgs {
     /// Settings to read instead of ./aks-tui.yaml, else the one in the configuration directory
     #[arg(long, value_name = "FILE", env = "AKS_TUI_SETTINGS")]

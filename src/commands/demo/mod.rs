@@ -32,6 +32,7 @@ use color_eyre::eyre::{Report, Result, WrapErr, bail, eyre};
 use futures::FutureExt as _;
 
 use super::{
+    azure::{ConfigArgs, desk},
     complain, duration,
     headless::{Ending, Faults, Outcome, Plan, Runner, Targets},
 };
@@ -154,10 +155,17 @@ fn run_on_screen(args: Args) -> Result<ExitCode> {
         let Laid {
             wires,
             run,
-            socket,
+            mut socket,
             model,
             log_since_ms,
         } = begin_or_resume(&state);
+        let wishes = socket.split_azure();
+        desk::start(
+            ConfigArgs::default(),
+            socket.sink(),
+            wishes,
+            socket.closing(),
+        );
         let ui = Ui::new(fastrand::u64(..));
         let cockpit = match Cockpit::open(looks, model, ui, wires) {
             Ok(cockpit) => cockpit,

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod clean;
+pub mod desk;
 pub mod names;
 pub mod plan;
 pub mod progress;

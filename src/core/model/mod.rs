@@ -18,6 +18,7 @@ use self::{
 };
 use super::{
     around::Around,
+    azure::desk::Desk,
     event::{ClusterInfo, Event, Fact, Feed, FeedState, Permitted, RunStarted, Trouble},
     time::Time,
     workload::{Role, line::Progress},
@@ -58,6 +59,8 @@ pub struct Model {
     pub log: Log,
     /// Every trial and what came of it.
     pub ledger: Ledger,
+    /// What is known of Azure.
+    pub azure: Desk,
     /// When the workload was asked to end.
     pub finishing: Option<Time>,
     /// What went wrong, newest last.
@@ -191,6 +194,7 @@ impl Model {
                 self.pods.retain(uids);
                 self.pods_changed(at);
             }
+            Fact::Azure(seen) => self.azure.apply(at, seen),
             Fact::FinishRequested => self.finishing = Some(at),
             Fact::Trouble(trouble) => {
                 if self.troubles.len() == TROUBLES_KEPT {

@@ -1,5 +1,6 @@
 //! What an action does: a new state of the screen, and wishes to the world.
 
+mod azure;
 pub mod fault;
 pub mod log;
 pub mod palette;
@@ -114,6 +115,12 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
         }
         Action::Heal => return fault::heal(ui, live).map(Some),
         Action::FinishRun => return finish(ui, live),
+        Action::Azure
+        | Action::AzurePlan
+        | Action::AzureClean
+        | Action::AzureCleanMost
+        | Action::AzureCleanAuth
+        | Action::AzureCancel => return azure::act(ui, live, action),
         Action::Filter | Action::Search => prompt(ui, action),
         Action::NextMatch | Action::PreviousMatch => {
             return find(ui, live, action == Action::NextMatch).map(|()| None);
@@ -287,6 +294,9 @@ fn copy(ui: &Ui, live: &Model) -> Result<Effect, String> {
 
 /// Enter: into what is selected, or with what was typed.
 fn accept(ui: &mut Ui, live: &Model) -> Result<Option<Effect>, String> {
+    if matches!(ui.dialog, Some(Dialog::Azure(_))) {
+        return azure::accept(ui, live);
+    }
     match ui.dialog.take() {
         None => {
             let shown = ui.shown(live);
@@ -348,6 +358,12 @@ fn back(ui: &mut Ui) {
                 ..menu
             }));
         }
+        Some(Dialog::Azure(azure)) if azure.typed.is_some() => {
+            ui.dialog = Some(Dialog::Azure(ui::AzureUi {
+                typed: None,
+                ..azure
+            }));
+        }
         Some(_) => {}
         None if ui.frozen.is_some() => ui.frozen = None,
         None if ui.zoomed => ui.zoomed = false,
@@ -368,6 +384,9 @@ fn edit(ui: &mut Ui, action: Action) {
         | Dialog::Fault(FaultMenu {
             confirm: Some(Confirm { typed, .. }),
             ..
+        })
+        | Dialog::Azure(ui::AzureUi {
+            typed: Some(typed), ..
         }),
     ) = &mut ui.dialog
     else {

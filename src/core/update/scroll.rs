@@ -2,7 +2,7 @@
 
 use super::{
     pods_that_pass,
-    ui::{Dialog, Ui},
+    ui::{AzureUi, Dialog, Ui},
 };
 use crate::core::{
     action::{Action, Pane},
@@ -106,7 +106,10 @@ fn select(ui: &mut Ui, live: &Model, pane: Pane, row: u16) {
 fn move_in_dialog(ui: &mut Ui, by: isize) -> Option<Effect> {
     match &mut ui.dialog {
         Some(
-            Dialog::Help { scroll, .. } | Dialog::Pod { scroll, .. } | Dialog::Trial { scroll, .. },
+            Dialog::Help { scroll, .. }
+            | Dialog::Pod { scroll, .. }
+            | Dialog::Trial { scroll, .. }
+            | Dialog::Azure(AzureUi { scroll, .. }),
         ) => {
             let to = (*scroll as isize).saturating_add(by);
             *scroll = to.clamp(0, ui.room.furthest as isize) as u16;

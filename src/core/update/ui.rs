@@ -15,6 +15,9 @@ use crate::core::{
 /// How long a notice stays on the screen.
 pub const NOTICE_STAYS: Duration = Duration::from_secs(8);
 
+/// Why nothing can be done while a recording is shown.
+pub const REPLAYED: &str = "a replayed run";
+
 /// The state of the screen.
 #[derive(Debug, Clone)]
 pub struct Ui {
@@ -126,8 +129,19 @@ pub enum Dialog {
         /// First line shown.
         scroll: u16,
     },
+    /// Azure.
+    Azure(AzureUi),
     /// The cockpit's own log.
     OwnLog,
+}
+
+/// The dialog about Azure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AzureUi {
+    /// First line shown.
+    pub scroll: u16,
+    /// What was typed of the word that confirms, once it was asked for.
+    pub typed: Option<String>,
 }
 
 /// What a typed text is for.
@@ -274,6 +288,7 @@ impl Ui {
             None => vec![Scope::Pane(self.focus), Scope::Cockpit, Scope::Global],
             Some(_) if self.is_typing() => vec![Scope::Text],
             Some(Dialog::Fault(_)) => vec![Scope::Fault, Scope::Dialog],
+            Some(Dialog::Azure(_)) => vec![Scope::Azure, Scope::Dialog],
             Some(_) => vec![Scope::Dialog],
         }
     }
@@ -285,6 +300,7 @@ impl Ui {
             Some(
                 Dialog::Palette { .. }
                     | Dialog::Prompt { .. }
+                    | Dialog::Azure(AzureUi { typed: Some(_), .. })
                     | Dialog::Fault(FaultMenu {
                         confirm: Some(Confirm {
                             demand: Demand::Name(_),

@@ -171,6 +171,21 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
             actions.extend(Fault::ALL.map(A::Inject));
         }
         Some(Dialog::Palette { .. }) => actions.extend([A::Accept, A::Back]),
+        Some(Dialog::Azure(azure)) if azure.typed.is_some() => {
+            actions.extend([A::Accept, A::Back]);
+        }
+        Some(Dialog::Azure(_)) if scene.live.azure.busy.is_some() => {
+            actions.extend([A::AzureCancel, A::Back]);
+        }
+        Some(Dialog::Azure(_)) => {
+            actions.extend([
+                A::Accept,
+                A::AzurePlan,
+                A::AzureClean,
+                A::AzureCleanMost,
+                A::Back,
+            ]);
+        }
         Some(_) => actions.extend([A::Back, A::Down, A::Up]),
     }
     let mut seen = Vec::new();

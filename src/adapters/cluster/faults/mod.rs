@@ -82,10 +82,13 @@ pub async fn carry_out(
             hand.context.reconnect().await;
             Ok(())
         }
-        // The application's own.
-        Effect::OwnLog(_) | Effect::Copy(_) | Effect::Suspend | Effect::Redraw | Effect::Quit => {
-            Ok(())
-        }
+        // The application's own, and the desk's.
+        Effect::Azure(_)
+        | Effect::OwnLog(_)
+        | Effect::Copy(_)
+        | Effect::Suspend
+        | Effect::Redraw
+        | Effect::Quit => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What lies over the panes: one dialog at a time, in the middle, as large as
 //! it must be. What is longer than the screen scrolls.
 
+mod azure;
 mod fault;
 mod help;
 mod own_log;
@@ -39,6 +40,7 @@ pub(super) fn draw(
         Dialog::Fault(menu) => fault::draw(scene, buf, body, menu),
         Dialog::Pod { uid, scroll } => pod::draw(scene, buf, body, uid, *scroll),
         Dialog::Trial { id, scroll } => trial::draw(scene, buf, body, *id, *scroll),
+        Dialog::Azure(azure) => azure::draw(scene, buf, body, azure),
         Dialog::OwnLog => own_log::draw(scene, buf, body),
         // It is typed in the footer, so that the rows it filters can be seen.
         Dialog::Prompt { .. } => return,

@@ -1,0 +1,296 @@
+//! What the cockpit knows of Azure: what was asked for, how far it is, what came of
+//! it. Facts and their fold, like everything else.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    clean::{Preview, Scope},
+    plan::{Action, Plan},
+    progress::{Progress, Resource},
+};
+use crate::core::time::Time;
+
+/// Lines that are kept to be read again.
+const LINES_KEPT: usize = 200;
+
+/// What a person may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// See what there is to do.
+    Plan,
+    /// Do it.
+    Provision,
+    /// See what a clean would delete.
+    Preview(Scope),
+    /// Delete it.
+    Clean(Scope),
+    /// Give up what is being done.
+    Cancel,
+}
+
+impl Wish {
+    /// What it is called while it is done.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Plan => "planning",
+            Self::Provision => "provisioning",
+            Self::Preview(_) => "looking at what a clean would delete",
+            Self::Clean(_) => "cleaning",
+            Self::Cancel => "cancelling",
+        }
+    }
+
+    /// Whether it changes anything.
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Provision | Self::Clean(_))
+    }
+}
+
+/// Something that was seen of Azure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// A wish is being fulfilled.
+    Began {
+        /// Which.
+        wish: Wish,
+    },
+    /// There is a plan.
+    Planned(Box<Plan>),
+    /// It is known what a clean would delete.
+    Previewed(Preview),
+    /// Something is further than before.
+    Progress(Progress),
+    /// A wish is over.
+    Ended {
+        /// Which.
+        wish: Wish,
+        /// Why it was not fulfilled, if it was not.
+        failure: Option<String>,
+    },
+}
+
+/// What is known of Azure.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Desk {
+    /// What is being done, since when.
+    pub busy: Option<(Wish, Time)>,
+    /// The last plan that is still true.
+    pub plan: Option<Plan>,
+    /// The last preview of a clean that is still true.
+    pub preview: Option<Preview>,
+    /// Every resource that was heard of since the last wish began, in the order in
+    /// which they were heard of.
+    pub resources: Vec<Resource>,
+    /// What was said since the last wish began.
+    pub lines: VecDeque<(Time, String)>,
+    /// What came of the last wish: nothing, or why it failed.
+    pub outcome: Option<(Wish, Option<String>)>,
+}
+
+impl Desk {
+    /// Takes in what was seen at `at`.
+    pub fn apply(&mut self, at: Time, seen: &Seen) {
+        match seen {
+            Seen::Began { wish } => {
+                self.busy = Some((*wish, at));
+                self.outcome = None;
+                self.resources.clear();
+                self.lines.clear();
+                if matches!(wish, Wish::Plan | Wish::Preview(_)) {
+                    self.plan = None;
+                    self.preview = None;
+                }
+            }
+            Seen::Planned(plan) => self.plan = Some((**plan).clone()),
+            Seen::Previewed(preview) => self.preview = Some(preview.clone()),
+            Seen::Progress(Progress::Resource(resource)) => {
+                let same = |known: &&mut Resource| {
+                    known.kind.eq_ignore_ascii_case(&resource.kind) && known.name == resource.name
+                };
+                match self.resources.iter_mut().find(same) {
+                    Some(known) => *known = resource.clone(),
+                    None => self.resources.push(resource.clone()),
+                }
+            }
+            Seen::Progress(Progress::Step { doing }) => self.say(at, doing.clone()),
+            Seen::Progress(Progress::Note { text }) => self.say(at, text.clone()),
+            Seen::Progress(Progress::Wait { why, seconds }) => {
+                self.say(at, format!("{why}; again in {seconds:.0} s"));
+            }
+            Seen::Ended { wish, failure } => {
+                self.busy = None;
+                self.outcome = Some((*wish, failure.clone()));
+                // What was carried out is no plan any more.
+                if wish.changes() {
+                    self.plan = None;
+                    self.preview = None;
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, at: Time, text: String) {
+        if self.lines.len() == LINES_KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back((at, text));
+    }
+
+    /// What accepting would begin, and what a person must type for it; or why nothing
+    /// can begin.
+    pub fn offer(&self) -> Result<(Wish, String), String> {
+        if let Some((wish, _)) = self.busy {
+            return Err(format!("{} goes on: wait, or cancel it", wish.words()));
+        }
+        if let Some(preview) = &self.preview {
+            if let Some(reason) = preview.refused.first() {
+                return Err(format!("{reason} stands in the way"));
+            }
+            if let Some(object) = preview.objections().next() {
+                return Err(format!(
+                    "the {} {} is {}",
+                    object.kind, object.name, object.note
+                ));
+            }
+            if preview.is_empty() {
+                return Err("there is nothing to delete".to_owned());
+            }
+            return Ok((Wish::Clean(preview.scope), preview.word().to_owned()));
+        }
+        let Some(plan) = &self.plan else {
+            return Err("there is no plan yet".to_owned());
+        };
+        if let Some(check) = plan.stops().next() {
+            return Err(format!("{}: {}", check.name, check.what));
+        }
+        if plan.is_done() && plan.count(Action::Unknown) == 0 {
+            return Err("everything is as it should be".to_owned());
+        }
+        Ok((Wish::Provision, "yes".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::azure::{
+        clean::{Fate, Object},
+        plan::{Change, Check, Verdict},
+        progress::State,
+    };
+
+    fn plan(action: Action) -> Plan {
+        Plan {
+            changes: vec![Change {
+                id: "/x".to_owned(),
+                kind: "Microsoft.Storage/storageAccounts".to_owned(),
+                name: "x".to_owned(),
+                action,
+                deltas: Vec::new(),
+                folded: 0,
+            }],
+            ..Plan::default()
+        }
+    }
+
+    fn seen(desk: &mut Desk, all: &[Seen]) {
+        for seen in all {
+            desk.apply(Time::ZERO, seen);
+        }
+    }
+
+    #[test]
+    fn a_plan_is_offered_until_it_is_carried_out() {
+        let mut desk = Desk::default();
+        assert!(desk.offer().is_err());
+        let planned = Seen::Planned(Box::new(plan(Action::Create)));
+        seen(&mut desk, &[Seen::Began { wish: Wish::Plan }, planned]);
+        assert!(desk.offer().unwrap_err().contains("planning goes on"));
+        seen(
+            &mut desk,
+            &[Seen::Ended {
+                wish: Wish::Plan,
+                failure: None,
+            }],
+        );
+        assert_eq!(desk.offer(), Ok((Wish::Provision, "yes".to_owned())));
+        seen(
+            &mut desk,
+            &[
+                Seen::Began {
+                    wish: Wish::Provision,
+                },
+                Seen::Ended {
+                    wish: Wish::Provision,
+                    failure: None,
+                },
+            ],
+        );
+        assert_eq!(desk.plan, None);
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_the_answer() {
+        let mut desk = Desk::default();
+        let mut stopped = plan(Action::Create);
+        stopped.checks.push(Check {
+            name: "quota".to_owned(),
+            verdict: Verdict::Stop,
+            what: "4 needed".to_owned(),
+        });
+        seen(&mut desk, &[Seen::Planned(Box::new(stopped))]);
+        assert_eq!(desk.offer().unwrap_err(), "quota: 4 needed");
+        seen(&mut desk, &[Seen::Planned(Box::new(plan(Action::Keep)))]);
+        assert_eq!(desk.offer().unwrap_err(), "everything is as it should be");
+    }
+
+    #[test]
+    fn a_clean_asks_for_more_the_more_it_deletes() {
+        let mut desk = Desk::default();
+        let mut preview = Preview {
+            scope: Scope::All,
+            group: "xyz-group".to_owned(),
+            objects: Vec::new(),
+            refused: Vec::new(),
+        };
+        seen(&mut desk, &[Seen::Previewed(preview.clone())]);
+        assert!(desk.offer().unwrap_err().contains("nothing to delete"));
+        preview.objects.push(Object {
+            id: "/g".to_owned(),
+            kind: "resource group".to_owned(),
+            name: "xyz-group".to_owned(),
+            fate: Fate::Delete,
+            note: String::new(),
+        });
+        seen(&mut desk, &[Seen::Previewed(preview.clone())]);
+        assert_eq!(
+            desk.offer(),
+            Ok((Wish::Clean(Scope::All), "xyz-group".to_owned()))
+        );
+        preview.refused.push("the lock keep".to_owned());
+        seen(&mut desk, &[Seen::Previewed(preview)]);
+        assert_eq!(desk.offer().unwrap_err(), "the lock keep stands in the way");
+    }
+
+    #[test]
+    fn a_resource_has_one_line_and_its_newest_state() {
+        let mut desk = Desk::default();
+        let at = |state| {
+            Seen::Progress(Progress::Resource(Resource {
+                kind: "a/b".to_owned(),
+                name: "x".to_owned(),
+                state,
+                word: String::new(),
+                seconds: None,
+                error: None,
+            }))
+        };
+        seen(&mut desk, &[at(State::Running), at(State::Done)]);
+        assert_eq!(desk.resources.len(), 1);
+        assert_eq!(desk.resources[0].state, State::Done);
+    }
+}

@@ -1,0 +1,25 @@
+//! Azure in the cockpit: what is drawn, and what the keys do, in a real terminal
+//! against a resource manager of the test's own.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "../support/screen.rs"]
+#[allow(dead_code)]
+mod drawn;
+#[path = "../azure/fake.rs"]
+#[allow(dead_code)]
+mod fake;
+mod keys;
+mod pictures;
+#[path = "../terminal/sandbox.rs"]
+#[allow(dead_code)]
+mod sandbox;
+#[path = "../terminal/screen.rs"]
+#[allow(dead_code)]
+mod screen;
+#[path = "../support/story/mod.rs"]
+#[allow(dead_code)]
+mod story;
+#[path = "../azure/world.rs"]
+#[allow(dead_code)]
+mod world;
