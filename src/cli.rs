@@ -11,6 +11,7 @@ use crate::{
         self,
         perftest::{self, Failure},
     },
+    immortal::first,
 };
 
 /// Prove, live, that a stateful service on Kubernetes survives being killed.
@@ -105,6 +106,8 @@ pub struct LooksArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(Box<commands::demo::Args>),
+    Deploy(Box<commands::deploy::Args>),
+    Undeploy(Box<commands::undeploy::Args>),
     Kill(Box<commands::kill::Args>),
     Replay(commands::replay::Args),
     Runs(commands::runs::Args),
@@ -151,6 +154,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => commands::cockpit::run(cli.cluster, &cli.looks, cli.config),
         Some(Command::Demo(args)) => commands::demo::run(*args),
+        Some(Command::Deploy(args)) => commands::deploy::run(*args),
+        Some(Command::Undeploy(args)) => commands::undeploy::run(&args),
         Some(Command::Kill(args)) => commands::kill::run(*args),
         Some(Command::Replay(args)) => commands::replay::run(&args),
         Some(Command::Runs(args)) => commands::runs::run(args),
@@ -171,6 +176,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 fn run_perftest(command: perftest::Perftest) -> ExitCode {
+    if first::is_first() {
+        return first::look_after().map_or_else(
+            |error| {
+                commands::complain(&format!("error: cannot start as a child: {error}"));
+                ExitCode::FAILURE
+            },
+            ExitCode::from,
+        );
+    }
     match perftest::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(sentence)) => {

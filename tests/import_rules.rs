@@ -23,9 +23,9 @@ const FORBIDDEN_IN_CORE: [&str; 8] = [
     "std::time::SystemTime",
 ];
 
-/// The crates that core may use: its data has a written form, and what a person
-/// types is matched against text. All of them are pure functions.
-const PURE_CRATES: [&str; 3] = ["serde", "regex", "nucleo_matcher"];
+/// The crates that core may use: its data has a written form, manifests are data,
+/// and what a person types is matched against text. All of them are pure functions.
+const PURE_CRATES: [&str; 4] = ["serde", "serde_json", "regex", "nucleo_matcher"];
 
 /// Whether a file of the module `from` may name the module `to` of this crate.
 fn may(from: &[String], to: &[String]) -> bool {

@@ -3,6 +3,7 @@
 pub mod azure;
 pub mod cockpit;
 pub mod demo;
+pub mod deploy;
 mod headless;
 pub mod init;
 pub mod keys;
@@ -12,6 +13,7 @@ pub mod perftest;
 pub mod replay;
 pub mod runs;
 pub mod themes;
+pub mod undeploy;
 
 use std::{
     io::{self, ErrorKind, IsTerminal, Write},

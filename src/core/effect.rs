@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     azure::desk::Wish,
+    deploy::{Plan, Request},
     trial::{Fault, TrialId, Victim},
     workload::Role,
 };
@@ -61,6 +62,33 @@ pub enum Effect {
     /// Do something in Azure. Answered by
     /// [`Azure`](super::event::Fact::Azure).
     Azure(Wish),
+    /// Work out what a deployment would do. Answered by
+    /// [`DeployPlanned`](super::event::Fact::DeployPlanned) or
+    /// [`DeployFailed`](super::event::Fact::DeployFailed).
+    PlanDeploy(Box<Request>),
+    /// Do what was planned, and wait until it runs. Answered by facts that begin
+    /// with [`DeployBegan`](super::event::Fact::DeployBegan).
+    Deploy {
+        /// What was planned.
+        plan: Box<Plan>,
+        /// Take fields over that belong to others.
+        force: bool,
+        /// How long the rollout may take.
+        within: Duration,
+    },
+    /// Work out what taking the workload away would do; answered as
+    /// [`PlanDeploy`](Self::PlanDeploy).
+    PlanUndeploy {
+        /// Its volumes and claims go, too.
+        storage: bool,
+    },
+    /// Take away what was planned, and wait until it is gone.
+    Undeploy {
+        /// What was planned.
+        plan: Box<Plan>,
+        /// How long it may take.
+        within: Duration,
+    },
     /// Try broken streams again now instead of at the end of their countdown.
     Reconnect,
     /// Move in the cockpit's own log.

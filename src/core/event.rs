@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     around::{Ability, Node, Residents},
     azure::desk::Seen,
+    deploy::{Plan, Progress as Rollout},
     time::Time,
     trial::{Fault, TrialId, Victim},
     workload::{Role, line::Progress},
@@ -233,6 +234,31 @@ pub enum Fact {
     FinishRequested,
     /// Something was seen of Azure.
     Azure(Seen),
+    /// What a deployment would do is being worked out.
+    DeployPlanning,
+    /// It is known what a deployment, or its end, would do.
+    DeployPlanned(Box<Plan>),
+    /// Objects are being sent, or deleted.
+    DeployBegan {
+        /// They are deleted.
+        removes: bool,
+    },
+    /// An object was taken by the server, or is gone.
+    DeployApplied {
+        /// `Kind name`.
+        object: String,
+    },
+    /// How a side's rollout is doing, whenever that changes.
+    Rollout(Rollout),
+    /// Both sides' pods serve.
+    RolledOut {
+        /// The client's pod.
+        client: String,
+    },
+    /// What was to go is gone.
+    DeployRemoved,
+    /// A deployment could not be planned, or did not work out.
+    DeployFailed(Trouble),
     /// Something went wrong that a person should know of.
     Trouble(Trouble),
 }

@@ -9,6 +9,7 @@
 pub mod action;
 pub mod around;
 pub mod azure;
+pub mod deploy;
 pub mod effect;
 pub mod event;
 pub mod model;

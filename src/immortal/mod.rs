@@ -119,6 +119,7 @@ mod execute;
 mod fence;
 mod fingerprint;
 mod impulse;
+pub mod first;
 mod inbox;
 mod instance;
 mod link;

@@ -12,7 +12,7 @@
 //!  kubeconfig ── access ──▶ session ─┬─ pods ──▶ stage (who plays which role)
 //!                                    ├─ log (client, server) ◀── cast ──┤
 //!                                    ├─ info, lease                     │
-//!                        effects ────┴─ faults ◀────────────────────────┘
+//!                        effects ────┴─ faults, deploy ◀────────────────┘
 //! ```
 
 mod access;
@@ -20,6 +20,7 @@ mod backoff;
 mod cast;
 mod chaos;
 mod command;
+mod deploy;
 mod exec;
 mod failure;
 mod faults;

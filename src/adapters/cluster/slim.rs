@@ -17,12 +17,7 @@ use crate::core::{
     workload::Role,
 };
 
-/// The label that says who made a pod.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-
-/// Its value for what this program made.
-pub const MANAGER: &str = "aks-tui";
-
+pub use crate::core::workload::manifests::{MANAGED_BY, MANAGER};
 /// A page of a list.
 #[derive(Debug, Deserialize)]
 pub struct Page {

@@ -19,6 +19,7 @@ use self::{
 use super::{
     around::Around,
     azure::desk::Desk,
+    deploy::Deploy,
     event::{ClusterInfo, Event, Fact, Feed, FeedState, Permitted, RunStarted, Trouble},
     time::Time,
     workload::{Role, line::Progress},
@@ -63,6 +64,8 @@ pub struct Model {
     pub azure: Desk,
     /// When the workload was asked to end.
     pub finishing: Option<Time>,
+    /// The newest deployment of the workload.
+    pub deploy: Deploy,
     /// What went wrong, newest last.
     pub troubles: VecDeque<(Time, Trouble)>,
 }
@@ -158,8 +161,8 @@ impl Model {
         let Event { at, fact } = event;
         let at = *at;
         self.now = self.now.max(at);
-        let moved_trial = self.ledger.observe(at, fact);
-        self.apply_fact(at, fact) | moved_trial
+        let moved = self.ledger.observe(at, fact) | self.deploy.apply(at, fact);
+        self.apply_fact(at, fact) | moved
     }
 
     fn apply_fact(&mut self, at: Time, fact: &Fact) -> bool {
@@ -202,14 +205,22 @@ impl Model {
                 }
                 self.troubles.push_back((at, trouble.clone()));
             }
-            // Trials are the ledger's.
+            // Trials are the ledger's, deployments are theirs.
             Fact::FaultInjected { .. }
             | Fact::FaultRefused { .. }
             | Fact::StoodStill { .. }
             | Fact::HealSent { .. }
             | Fact::Healed { .. }
             | Fact::PidAfter { .. }
-            | Fact::DeadlinePassed { .. } => return false,
+            | Fact::DeadlinePassed { .. }
+            | Fact::DeployPlanning
+            | Fact::DeployPlanned(_)
+            | Fact::DeployBegan { .. }
+            | Fact::DeployApplied { .. }
+            | Fact::Rollout(_)
+            | Fact::RolledOut { .. }
+            | Fact::DeployRemoved
+            | Fact::DeployFailed(_) => return false,
             said => self.apply_said(at, said),
         }
         true

@@ -4,8 +4,13 @@
 //! ([`mod@line`]) reads both. What a line means depends on where in an execution it
 //! was printed (a recovering process prints old results again), which the
 //! [`tracker`] knows.
+//!
+//! How it is deployed is data too: an [`order`] is what a person asks for, the
+//! [`manifests`] are what a cluster is sent.
 
 pub mod line;
+pub mod manifests;
+pub mod order;
 pub mod text;
 pub mod tracker;
 

@@ -6,7 +6,7 @@ use super::super::{Error, Impulses};
 /// no longer ends the process, so this is to be called before anything takes time.
 #[cfg(unix)]
 pub fn listen(impulses: Impulses, method: u8) -> Result<(), Error> {
-    use std::{process, thread};
+    use std::thread;
 
     use tokio::runtime::Builder;
     use tokio::signal::unix::{SignalKind, signal};
@@ -19,30 +19,14 @@ pub fn listen(impulses: Impulses, method: u8) -> Result<(), Error> {
         .enable_io()
         .build()
         .map_err(failed)?;
-    let (user, terminate) = {
+    let mut user = {
         let _inside = runtime.enter();
-        let user = signal(SignalKind::user_defined1()).map_err(failed)?;
-        // The first process of a container is not ended by a signal it does not
-        // handle; every other process is, and then shows the signal as the cause.
-        let first = process::id() == 1;
-        let terminate = first.then(|| signal(SignalKind::terminate())).transpose();
-        (user, terminate.map_err(failed)?)
+        signal(SignalKind::user_defined1()).map_err(failed)?
     };
     let listen = move || {
         runtime.block_on(async move {
-            let (mut user, mut terminate) = (user, terminate);
-            loop {
-                let ended = async {
-                    match &mut terminate {
-                        Some(signal) => signal.recv().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    Some(()) = user.recv() => forward(impulses.clone(), method),
-                    Some(()) = ended => process::exit(143),
-                    else => return,
-                }
+            while user.recv().await.is_some() {
+                forward(impulses.clone(), method);
             }
         });
     };

@@ -20,7 +20,7 @@ use super::{
     Context,
     access::Session,
     cast::{Cast, Player},
-    chaos,
+    chaos, deploy,
     exec::{self, NoOutput, Output, Place},
     nodes,
 };
@@ -78,6 +78,14 @@ pub async fn carry_out(
         Effect::HealLeftovers => hand.heal_leftovers().await,
         Effect::AskPid { trial, role } => hand.ask_pid(trial, role).await,
         Effect::FinishRun { victim } => hand.finish(&victim).await,
+        Effect::PlanDeploy(request) => deploy::plan_deploy(&hand.context, &request).await,
+        Effect::Deploy {
+            plan,
+            force,
+            within,
+        } => deploy::deploy(&hand.context, &plan, force, within).await,
+        Effect::PlanUndeploy { storage } => deploy::plan_undeploy(&hand.context, storage).await,
+        Effect::Undeploy { plan, within } => deploy::undeploy(&hand.context, &plan, within).await,
         Effect::Reconnect => {
             hand.context.reconnect().await;
             Ok(())

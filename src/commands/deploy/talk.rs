@@ -1,0 +1,186 @@
+//! A conversation with a cluster about a deployment: wishes go out, facts come
+//! back and are folded, and a person is told what is new in them.
+
+use std::time::Duration;
+
+use color_eyre::eyre::{Result, bail, eyre};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapters::{
+        cluster,
+        sink::{Clock, Sink},
+    },
+    core::{
+        deploy::{Plan, Stage},
+        effect::Effect,
+        event::{Event, Fact, Feed, FeedState},
+        model::Model,
+        time::Time,
+        workload::Role,
+    },
+};
+
+/// Facts that may wait to be heard.
+const FACTS: usize = 1_024;
+
+/// How long it may take to work out a plan: a dozen requests and, before them,
+/// a credential plug-in.
+const PLANNED_WITHIN: Duration = Duration::from_mins(2);
+
+/// The two ends of a conversation.
+pub(in crate::commands) struct Talk {
+    model: Model,
+    facts: mpsc::Receiver<Event>,
+    effects: mpsc::Sender<Effect>,
+    cancel: CancellationToken,
+    adapter: JoinHandle<()>,
+}
+
+impl Talk {
+    /// Begins one with the cluster that `options` name.
+    pub(in crate::commands) fn with(options: cluster::Options) -> Self {
+        let (facts_in, facts) = mpsc::channel(FACTS);
+        let (effects, effects_out) = mpsc::channel(4);
+        let cancel = CancellationToken::new();
+        let sink = Sink::new(Clock::starting_at(Time::ZERO), facts_in);
+        let adapter = cluster::start(options, sink, effects_out, cancel.clone());
+        Self {
+            model: Model::default(),
+            facts,
+            effects,
+            cancel,
+            adapter,
+        }
+    }
+
+    /// What would be done.
+    ///
+    /// # Errors
+    /// Why that cannot be known.
+    pub(in crate::commands) async fn plan(&mut self, wish: Effect) -> Result<Plan> {
+        self.wish(wish).await?;
+        let until = Instant::now() + PLANNED_WITHIN;
+        loop {
+            match self.next(until).await? {
+                Some(_) => {}
+                None => bail!(
+                    "the cluster has not answered within {} s",
+                    PLANNED_WITHIN.as_secs()
+                ),
+            }
+            match (&self.model.deploy.stage, &self.model.deploy.plan) {
+                (Stage::Planned, Some(plan)) => return Ok(Plan::clone(plan)),
+                (Stage::Failed { why, next }, _) => return Err(failure(why, next.as_deref())),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does it, and gives how it stands when `enough` says so or it is over;
+    /// `say` is told what happens meanwhile.
+    ///
+    /// # Errors
+    /// Why it did not work out.
+    pub(in crate::commands) async fn carry_out(
+        &mut self,
+        wish: Effect,
+        within: Duration,
+        enough: impl Fn(&Stage) -> bool,
+        mut say: impl FnMut(&str),
+    ) -> Result<Stage> {
+        self.wish(wish).await?;
+        // The adapter's own limit comes first, and says more.
+        let until = Instant::now() + within + PLANNED_WITHIN;
+        let mut spoken = None;
+        loop {
+            if self.model.deploy.stage == Stage::Working {
+                spoken.get_or_insert_with(|| Instant::now() + within);
+            }
+            let limit = spoken.unwrap_or(until);
+            let Some(fact) = self.next(limit).await? else {
+                return Err(self.silence(within));
+            };
+            if let Some(text) = news(&fact) {
+                say(&text);
+            }
+            let stage = &self.model.deploy.stage;
+            if let Stage::Failed { why, next } = stage {
+                return Err(failure(why, next.as_deref()));
+            }
+            if stage.is_over() || enough(stage) {
+                return Ok(stage.clone());
+            }
+        }
+    }
+
+    /// Nothing was heard of new work.
+    fn silence(&self, within: Duration) -> color_eyre::eyre::Report {
+        let heard = match self
+            .model
+            .feed(Feed::Log(Role::Client))
+            .map(|feed| &feed.state)
+        {
+            Some(FeedState::Broken { why, .. }) => format!("its log cannot be read: {why}"),
+            Some(FeedState::Waiting { what }) => format!("its log waits for {what}"),
+            _ if self.model.deploy.stage != Stage::Working => "the cluster does not answer".into(),
+            _ => "its log tells of none: `kubectl logs` shows it".into(),
+        };
+        eyre!(
+            "rolled out, but the client has done no new work within {} s: {heard}",
+            within.as_secs()
+        )
+    }
+
+    async fn wish(&self, wish: Effect) -> Result<()> {
+        let sent = self.effects.send(wish).await;
+        sent.map_err(|_| eyre!("the cluster adapter ended"))
+    }
+
+    /// The next fact, folded; none if none comes in time.
+    async fn next(&mut self, until: Instant) -> Result<Option<Fact>> {
+        match timeout_at(until, self.facts.recv()).await {
+            Ok(Some(event)) => {
+                self.model.apply(&event);
+                Ok(Some(event.fact))
+            }
+            Ok(None) => bail!("the cluster adapter ended"),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Ends the conversation.
+    pub(in crate::commands) async fn end(self) {
+        self.cancel.cancel();
+        drop(self.facts);
+        if let Err(error) = self.adapter.await {
+            tracing::error!(%error, "the cluster adapter died");
+        }
+    }
+}
+
+fn failure(why: &str, next: Option<&str>) -> color_eyre::eyre::Report {
+    match next {
+        Some(next) => eyre!("{why}; {next}"),
+        None => eyre!("{why}"),
+    }
+}
+
+/// What a person is told of a fact.
+fn news(fact: &Fact) -> Option<String> {
+    Some(match fact {
+        Fact::DeployApplied { object } => format!("done     {object}"),
+        Fact::Rollout(progress) if progress.ready => format!("ready    the {}", progress.role),
+        Fact::Rollout(progress) => {
+            let what = progress.waits_for.as_deref().unwrap_or("a while");
+            format!("waits    the {} for {what}", progress.role)
+        }
+        Fact::RolledOut { client } => format!("rollout  complete; {client} has the word"),
+        _ => return None,
+    })
+}

@@ -1,0 +1,374 @@
+//! Deploying the workload, and taking it away: what is planned, how far it is,
+//! what came of it. A fold of facts, like everything.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    event::Fact,
+    time::Time,
+    workload::{
+        Role,
+        order::{Order, Run},
+    },
+};
+
+/// What is to be deployed, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// What is asked for.
+    pub order: Order,
+    /// Which run it is to be.
+    pub run: Run,
+    /// Take fields over that belong to others.
+    pub force: bool,
+}
+
+/// What a deployment, or its end, would do to the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The kubeconfig's context.
+    pub context: String,
+    /// The namespace.
+    pub namespace: String,
+    /// What was asked for, completed by what is there.
+    pub order: Order,
+    /// The run whose logs are used.
+    pub run: String,
+    /// Whether that run has begun already, as far as is known.
+    pub resumes: bool,
+    /// Every object, in the order in which it is applied or deleted.
+    pub objects: Vec<Planned>,
+    /// Fields that belong to somebody else.
+    pub conflicts: Vec<Conflict>,
+    /// What a person should know before.
+    pub notes: Vec<String>,
+}
+
+/// What would become of one object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// e.g. `Deployment`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What is done to it.
+    pub change: Change,
+    /// The fields that would change, where it is there already.
+    #[serde(default)]
+    pub fields: Vec<Field>,
+    /// What is sent.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub object: Value,
+}
+
+/// What is done to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is not there yet.
+    Create,
+    /// It is there, and other than it should be.
+    Change,
+    /// It is as it should be.
+    Same,
+    /// It goes.
+    Delete,
+    /// It stays, though one might expect it to go.
+    Leave,
+}
+
+/// One field that would change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Where it is, e.g. `spec.template.spec.containers[perftestclient].image`.
+    pub path: String,
+    /// What is there; nothing if it is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What would be there; nothing if it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+/// A field that belongs to somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// `Kind name`.
+    pub object: String,
+    /// The field, e.g. `.spec.replicas`.
+    pub field: String,
+    /// Who has it, in the server's words.
+    pub owner: String,
+}
+
+impl Plan {
+    /// Whether the cluster would be another afterwards.
+    pub fn changes_anything(&self) -> bool {
+        self.objects
+            .iter()
+            .any(|it| !matches!(it.change, Change::Same | Change::Leave))
+    }
+}
+
+/// How a rollout is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Whose.
+    pub role: Role,
+    /// Its pod serves.
+    pub ready: bool,
+    /// What it waits for, in words for the screen.
+    pub waits_for: Option<String>,
+}
+
+/// Where a deployment stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Stage {
+    /// Nothing was asked for.
+    #[default]
+    Idle,
+    /// What would be done is being worked out.
+    Planning,
+    /// It is known what would be done.
+    Planned,
+    /// Objects are being sent.
+    Applying,
+    /// Waits until both pods serve.
+    RollingOut,
+    /// Both serve; waits for the client to say what it has done.
+    Working,
+    /// The client does new work.
+    Done {
+        /// From the first request to the first line.
+        took: Duration,
+    },
+    /// Objects are being deleted.
+    Removing,
+    /// They are gone.
+    Removed,
+    /// It did not work out.
+    Failed {
+        /// Why, in words for the screen.
+        why: String,
+        /// What to do.
+        next: Option<String>,
+    },
+}
+
+impl Stage {
+    /// Whether something is on its way that must not be begun twice.
+    pub const fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Planning | Self::Applying | Self::RollingOut | Self::Removing
+        )
+    }
+
+    /// Whether nothing more comes.
+    pub const fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Done { .. } | Self::Removed | Self::Failed { .. }
+        )
+    }
+}
+
+/// The newest deployment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Deploy {
+    /// Where it stands.
+    pub stage: Stage,
+    /// What would be, or is being done.
+    pub plan: Option<Box<Plan>>,
+    /// Objects that are done, `Kind name` each.
+    pub applied: Vec<String>,
+    /// How each side's rollout is doing, indexed by `Role as usize`.
+    pub rollout: [Option<Progress>; 2],
+    /// When the first request was sent.
+    pub began: Time,
+    /// The client's pod that must speak.
+    awaited: Option<String>,
+    /// The pod whose log the client's lines come from.
+    speaking: Option<String>,
+    /// It has done new work.
+    news: bool,
+}
+
+impl Deploy {
+    /// Folds a fact. Returns whether it changed anything.
+    pub(super) fn apply(&mut self, at: Time, fact: &Fact) -> bool {
+        match fact {
+            Fact::DeployPlanning => {
+                *self = Self {
+                    stage: Stage::Planning,
+                    speaking: self.speaking.take(),
+                    news: self.news,
+                    ..Self::default()
+                };
+            }
+            Fact::DeployPlanned(plan) => {
+                self.stage = Stage::Planned;
+                self.plan = Some(plan.clone());
+            }
+            Fact::DeployBegan { removes } => {
+                self.stage = if *removes {
+                    Stage::Removing
+                } else {
+                    Stage::Applying
+                };
+                self.began = at;
+                self.applied.clear();
+                self.rollout = [None, None];
+                self.awaited = None;
+            }
+            Fact::DeployApplied { object } => self.applied.push(object.clone()),
+            Fact::Rollout(progress) => {
+                self.stage = Stage::RollingOut;
+                self.rollout[progress.role as usize] = Some(progress.clone());
+            }
+            Fact::RolledOut { client } => {
+                self.stage = Stage::Working;
+                self.awaited = Some(client.clone());
+            }
+            Fact::DeployRemoved => self.stage = Stage::Removed,
+            Fact::DeployFailed(trouble) => {
+                self.stage = Stage::Failed {
+                    why: trouble.what.clone(),
+                    next: trouble.next.clone(),
+                };
+            }
+            said => return self.hear(at, said),
+        }
+        self.settle(at);
+        true
+    }
+
+    /// What the client says of itself. Only the pod that was rolled out counts:
+    /// its predecessor worked until it was told to go.
+    fn hear(&mut self, at: Time, fact: &Fact) -> bool {
+        match fact {
+            Fact::LogBegan {
+                role: Role::Client,
+                pod,
+                ..
+            } => {
+                if self.speaking.as_ref() != Some(pod) {
+                    self.news = false;
+                }
+                self.speaking = Some(pod.clone());
+            }
+            Fact::Progress {
+                role: Role::Client,
+                progress,
+            } if !progress.replaying && progress.call > 0 => self.news = true,
+            Fact::Round {
+                role: Role::Client,
+                replayed: false,
+                ..
+            } => self.news = true,
+            _ => return false,
+        }
+        self.settle(at)
+    }
+
+    fn settle(&mut self, at: Time) -> bool {
+        let works = self.stage == Stage::Working && self.news && self.awaited == self.speaking;
+        if works {
+            self.stage = Stage::Done {
+                took: at.since(self.began),
+            };
+        }
+        works
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{event::Trouble, workload::line};
+
+    fn fold(facts: &[Fact]) -> Deploy {
+        let mut deploy = Deploy::default();
+        for (second, fact) in (1_u64..).zip(facts) {
+            deploy.apply(Time::ZERO + Duration::from_secs(second), fact);
+        }
+        deploy
+    }
+
+    fn speaks(pod: &str) -> Fact {
+        Fact::LogBegan {
+            role: Role::Client,
+            pod: pod.into(),
+            restart: 0,
+        }
+    }
+
+    fn works(call: u64, replaying: bool) -> Fact {
+        Fact::Progress {
+            role: Role::Client,
+            progress: line::Progress {
+                epoch: 1,
+                call,
+                echoed: call,
+                replaying,
+            },
+        }
+    }
+
+    fn rolled_out(client: &str) -> Fact {
+        Fact::RolledOut {
+            client: client.into(),
+        }
+    }
+
+    #[test]
+    fn it_is_done_when_the_new_client_does_new_work() {
+        let began = Fact::DeployBegan { removes: false };
+        let so_far = [
+            speaks("old"),
+            works(9, false),
+            began,
+            rolled_out("new"),
+            works(10, false),
+        ];
+        assert_eq!(
+            fold(&so_far).stage,
+            Stage::Working,
+            "the old one's word does not count"
+        );
+        let mut all = so_far.to_vec();
+        all.extend([speaks("new"), works(0, false), works(3, true)]);
+        assert_eq!(
+            fold(&all).stage,
+            Stage::Working,
+            "nor does a replay, or nothing done"
+        );
+        all.push(works(11, false));
+        let took = Duration::from_secs(6);
+        assert_eq!(fold(&all).stage, Stage::Done { took });
+    }
+
+    #[test]
+    fn a_client_that_was_there_and_works_is_enough() {
+        let facts = [
+            speaks("p"),
+            works(5, false),
+            Fact::DeployPlanning,
+            Fact::DeployBegan { removes: false },
+            rolled_out("p"),
+        ];
+        assert!(matches!(fold(&facts).stage, Stage::Done { .. }));
+    }
+
+    #[test]
+    fn a_failure_is_the_end_until_somebody_plans_again() {
+        let failed = Fact::DeployFailed(Trouble::new("no", "do"));
+        let mut facts = vec![Fact::DeployBegan { removes: false }, failed];
+        assert!(fold(&facts).stage.is_over());
+        facts.push(Fact::DeployPlanning);
+        assert!(fold(&facts).stage.is_busy());
+    }
+}
