@@ -17,6 +17,7 @@ use super::execute::Committed;
 use super::inbox::Taken;
 use super::log::LogWriter;
 use super::page::{Record, Stamp};
+use super::room::Room;
 use super::shared::Shared;
 
 /// A log whose replay would take this long is followed by a checkpoint, however
@@ -64,9 +65,11 @@ pub fn write_checkpoints(
     instance: &str,
     taken: &Receiver<Snapshot>,
     generations: &Generations,
+    room: &Room,
 ) -> Result<(), Error> {
     for snapshot in taken {
-        checkpoint::publish(directory, instance, &snapshot)?;
+        // Each attempt begins it anew.
+        room.until_there_is(|| checkpoint::publish(directory, instance, &snapshot))?;
         generations.end(snapshot.app.len() as u64);
     }
     Ok(())
@@ -89,6 +92,8 @@ pub struct Committer {
     pub trigger: u64,
     /// Checkpoints under way.
     pub generations: Arc<Generations>,
+    /// Where it waits when the disk is full.
+    pub room: Arc<Room>,
 }
 
 impl Committer {
@@ -130,7 +135,8 @@ impl Committer {
             return Ok(None);
         }
         self.shared.busy.store(0, Ordering::SeqCst);
-        self.log = LogWriter::create(&self.directory, self.log.number + 1)?;
+        let next = self.log.number + 1;
+        self.log = (self.room).until_there_is(|| LogWriter::create(&self.directory, next))?;
         Ok(Some(self.log.number))
     }
 
@@ -151,7 +157,9 @@ impl Committer {
             time: self.time,
             seed: fastrand::u32(..),
         };
-        self.log.append(taken.page.seal(&stamp))?;
+        let page = taken.page.seal(&stamp);
+        let (room, log) = (&self.room, &mut self.log);
+        room.until_there_is(|| log.append(page))?;
         Ok(stamp)
     }
 }

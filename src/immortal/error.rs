@@ -135,6 +135,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nothing is wrong but that a disk, or somebody's share of it, is full.
+    pub fn is_for_want_of_room(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Disk { source, .. } if full.contains(&source.kind()))
+    }
+
     /// Wraps an I/O error with what was tried on which path.
     pub fn disk(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -20,6 +20,7 @@ use super::fence;
 use super::impulse::Impulses;
 use super::link;
 use super::recovery::{Recovered, recover};
+use super::room::Room;
 use super::shared::{Event, Shared};
 
 /// How the instance meets one peer. Of two that meet, one dials.
@@ -117,7 +118,8 @@ pub fn run<A: App + 'static>(config: &Config, app: A) -> Result<(), Error> {
     if recovered.executor.app().recovered(&recovered.recovery) {
         recovered.executor.finished_before();
     }
-    start(directory, config.log_trigger, recovered)?;
+    let room = Arc::new(Room::new(Arc::clone(notice)));
+    start(directory, config.log_trigger, recovered, room)?;
     connect(config, &shared, listener)?;
     config.impulses.open(&shared);
     serve(&shared, &heard, A::ANSWERS, config.stay)
@@ -172,6 +174,7 @@ fn start<A: App + 'static>(
     directory: Directory,
     trigger: u64,
     recovered: Recovered<A>,
+    room: Arc<Room>,
 ) -> Result<(), Error> {
     let Recovered {
         mut executor,
@@ -198,6 +201,7 @@ fn start<A: App + 'static>(
         time,
         trigger,
         generations: Arc::clone(&generations),
+        room: Arc::clone(&room),
     };
     spawn(&shared, "commit", move || writer.run(&pages))?;
     spawn(&shared, "execute", move || {
@@ -209,7 +213,7 @@ fn start<A: App + 'static>(
         fence::watch(&watched, &watcher, epoch)
     })?;
     spawn(&shared, "checkpoint", move || {
-        write_checkpoints(&directory, &instance, &taken, &generations)
+        write_checkpoints(&directory, &instance, &taken, &generations, &room)
     })
 }
 

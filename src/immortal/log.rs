@@ -36,8 +36,12 @@ impl LogWriter {
             .open(&path)
             .map_err(Error::disk("create", &path))?;
         crash::point(crash::LOG_CREATED);
-        if directory.durability == Durability::Fsync {
-            directory.sync()?;
+        if directory.durability == Durability::Fsync
+            && let Err(error) = directory.sync()
+        {
+            // It may be begun again.
+            let _ = fs::remove_file(&path);
+            return Err(error);
         }
         Ok(Self {
             file,
@@ -48,8 +52,18 @@ impl LogWriter {
         })
     }
 
-    /// Appends a sealed page; when this returns, the page is safe.
+    /// Appends a sealed page; when this returns, the page is safe. After an error
+    /// the log is as it was before, as far as the disk allows.
     pub fn append(&mut self, page: &[u8]) -> Result<(), Error> {
+        let written = self.write(page);
+        if written.is_err() {
+            // What stays all the same is a torn tail.
+            let _ = self.file.set_len(self.length);
+        }
+        written
+    }
+
+    fn write(&mut self, page: &[u8]) -> Result<(), Error> {
         if crash::due(crash::PAGE_HALF) {
             let _ = self.file.write_all(&page[..page.len() / 2]);
             crash::die();

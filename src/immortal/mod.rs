@@ -97,7 +97,8 @@
 //! ([`App::ANSWERS`]) ever waits for the other while executing; calls to itself, where
 //! new work comes from, wait while more than 4 MiB are owed to peers, answers while
 //! more than 16 MiB are. With the window of 8 MiB for each peer and the pages under way
-//! that bounds the memory too: under 192 MiB for perftest whatever its peer does.
+//! that bounds the memory too: under 192 MiB for perftest whatever its peer does. A
+//! disk that is full is [waited for](room).
 //!
 //! # What is not here
 //!
@@ -129,6 +130,7 @@ mod page;
 pub mod perftest;
 mod recovery;
 mod replay;
+mod room;
 mod shared;
 mod wire;
 
