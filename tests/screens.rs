@@ -11,6 +11,7 @@ use std::{fmt::Write as _, time::Duration};
 use aks_tui::{
     core::{
         action::{Action, Pane, Target},
+        around::Volume,
         effect::Effect,
         event::{Fact, Permitted},
         trial::{Fault, TrialId},
@@ -91,6 +92,30 @@ fn a_process_that_stands_still() {
         Story::stopped(),
         &[Action::FaultMenu],
     );
+}
+
+#[test]
+fn a_disk_that_is_full() {
+    pictures("filled", Story::filled(), &[]);
+    pictures(
+        "filled_details",
+        Story::filled(),
+        &[Action::Focus(Pane::Ledger), Action::Accept],
+    );
+    let down = [Action::FaultMenu, Action::Down, Action::Down];
+    let to_disk = [&down[..], &[Action::Down, Action::Down, Action::Down]].concat();
+    let mut story = Story::killed_once();
+    let volume = Volume {
+        path: "/ambrosia_logs".into(),
+        size: 160 << 20,
+        free: 103 << 20,
+    };
+    story.looked_for_volume(Role::Client, Ok(volume));
+    pictures("fault_menu_disk", story, &to_disk);
+    let mut story = Story::killed_once();
+    let why = "no volume has an end of its own: it would hit the node";
+    story.looked_for_volume(Role::Client, Err(why));
+    pictures("fault_menu_no_disk", story, &to_disk);
 }
 
 #[test]

@@ -257,6 +257,7 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::Inject(Fault::ProcessStop), "stop_process", "stop", "stop (SIGSTOP) the process of the side aimed at, for a time";
     Action::Inject(Fault::ContainerKill), "kill_container", "kill all", "kill -9 all of the container of the side aimed at";
     Action::Inject(Fault::PodDelete), "delete_pod", "delete pod", "delete the pod of the side aimed at, grace 0";
+    Action::Inject(Fault::DiskFill), "fill_disk", "fill disk", "fill the volume that the side aimed at writes its data to, for a time";
     Action::Inject(Fault::NetworkCut), "cut_network", "cut", "cut what the pod of the side aimed at sends, for a time";
     Action::Inject(Fault::NetworkDelay), "delay_network", "delay", "delay what the pod of the side aimed at sends, for a time";
     Action::Inject(Fault::NetworkLoss), "lossy_network", "loss", "lose a part of what the pod of the side aimed at sends, for a time";

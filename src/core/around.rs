@@ -55,6 +55,17 @@ impl Residents {
     }
 }
 
+/// A volume with an end of its own: filling it hurts nobody else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Where it is in the container.
+    pub path: String,
+    /// Its size, bytes.
+    pub size: u64,
+    /// What is free of it, bytes.
+    pub free: u64,
+}
+
 /// What is known of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Around {
@@ -62,6 +73,9 @@ pub struct Around {
     pub nodes: BTreeMap<String, Node>,
     /// What ran on a node when somebody last looked, and when that was.
     pub residents: BTreeMap<String, (Time, Residents)>,
+    /// The volume of a pod's data by the pod's uid, or why there is none to fill;
+    /// unknown until somebody looked.
+    pub volumes: BTreeMap<String, Result<Volume, String>>,
     /// What can be done, or why not; unknown until the cluster was asked.
     pub abilities: BTreeMap<Ability, Option<String>>,
     /// Faults of earlier runs that are still in force.
@@ -83,6 +97,15 @@ impl Around {
             }
             Fact::OnNode { node, residents } => {
                 self.residents.insert(node.clone(), (at, residents.clone()));
+            }
+            Fact::DataVolume {
+                uid,
+                volume,
+                why_not,
+            } => {
+                let none = || why_not.clone().unwrap_or_default();
+                let found = volume.clone().ok_or_else(none);
+                self.volumes.insert(uid.clone(), found);
             }
             Fact::Leftovers { what } => self.leftovers.clone_from(what),
             _ => return false,

@@ -42,6 +42,12 @@ pub enum Effect {
         /// Its name.
         node: String,
     },
+    /// Look for the volumes that programs write their data to. Each is answered by
+    /// [`DataVolume`](super::event::Fact::DataVolume).
+    LookForVolumes {
+        /// Whose.
+        victims: Vec<Victim>,
+    },
     /// Take back what earlier runs left in force. Answered by
     /// [`Leftovers`](super::event::Fact::Leftovers) or trouble.
     HealLeftovers,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    around::{Ability, Node, Residents},
+    around::{Ability, Node, Residents, Volume},
     azure::desk::Seen,
     deploy::{Plan, Progress as Rollout},
     time::Time,
@@ -73,6 +73,15 @@ pub enum Fact {
         node: String,
         /// What was seen.
         residents: Residents,
+    },
+    /// Somebody looked for the volume that a pod's program writes its data to.
+    DataVolume {
+        /// The pod's uid.
+        uid: String,
+        /// It, if it has an end of its own and can be filled.
+        volume: Option<Volume>,
+        /// Why not, if not, in words for the screen.
+        why_not: Option<String>,
     },
     /// Faults that aks-tui injected and that are still in force.
     Leftovers {
@@ -194,6 +203,11 @@ pub enum Fact {
         trial: TrialId,
         /// Since when.
         since: Time,
+    },
+    /// The volume that is filled is full.
+    VolumeFull {
+        /// Which trial.
+        trial: TrialId,
     },
     /// A fault that lasts is being taken back: the clock of what follows starts
     /// here, before the request.

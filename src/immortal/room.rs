@@ -82,7 +82,9 @@ impl Room {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(since) = since.take() {
             let waited = since.elapsed().as_secs_f64();
-            (self.notice)(&format!("there is space again after {waited:.1} s, going on"));
+            (self.notice)(&format!(
+                "there is space again after {waited:.1} s, going on"
+            ));
         }
     }
 }

@@ -183,6 +183,7 @@ pub fn victim(name: &str) -> Victim {
         container_id: None,
         restarts: 0,
         pid: None,
+        volume: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is done to pods, and what is not.
 
 use aks_tui::core::{
+    around::Volume,
     effect::Effect,
     event::{Fact, Feed},
     trial::{Fault, TrialId, Victim},
@@ -367,4 +368,126 @@ async fn a_sidecar_is_never_hit() {
         .await;
     assert_eq!(injected(&mut cockpit).await.container, "client");
     assert_eq!(fake.count("container=istio-proxy"), 0);
+}
+
+/// A container with a disk of its own, as its kernel lists it.
+const DISK: &str = "\
+700 600 0:90 / / rw,relatime - overlay overlay rw
+704 700 8:1 /kubelet/etc-hosts /etc/hosts rw,relatime - ext4 /dev/sda1 rw
+707 700 8:32 / /data rw,relatime - ext4 /dev/sdc rw
+/data/log-1
+";
+
+const ROOM: (&str, Exec) = (
+    "df -Pk /data",
+    Exec::Exit(
+        "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sdc 1048576 1024 1047552 1% /data\n",
+        "",
+        0,
+    ),
+);
+
+const FULL: &str = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sdc 1048576 1048576 0 100% /data\n";
+
+fn fill_heal() -> Effect {
+    Effect::Heal {
+        trial: TrialId(1),
+        fault: Fault::DiskFill,
+        victim: victim("c"),
+    }
+}
+
+#[tokio::test]
+async fn a_disk_is_filled_that_ends_by_itself_and_room_is_made_again() {
+    let (fake, mut cockpit) = running_client(&[
+        ("cat /proc/self/mountinfo", Exec::Exit(DISK, "", 0)),
+        ("aks-tui-fill-", Exec::Exit(FULL, "", 0)),
+        ("aks-tui-fil[l]", Exec::Exit("", "", 0)),
+        ROOM,
+        PID,
+    ])
+    .await;
+    cockpit.ask(inject(Fault::DiskFill, "c")).await;
+    let named = injected(&mut cockpit).await;
+    assert_eq!(named.volume.as_deref(), Some("/data"));
+    assert_eq!(named.pid, Some(17));
+    cockpit
+        .hear("that it is full", |fact| {
+            matches!(fact, Fact::VolumeFull { .. })
+        })
+        .await;
+    let filler = fake.state().deeds.last().unwrap().clone();
+    // The file has no name, and the cockpit's death does not matter.
+    assert!(filler.contains("rm -f"), "{filler}");
+    assert!(filler.ends_with("aks-tui-fill /data 15"), "{filler}");
+    cockpit.ask(fill_heal()).await;
+    cockpit
+        .hear("the heal", |fact| matches!(fact, Fact::Healed { .. }))
+        .await;
+    let heal = fake.state().deeds.last().unwrap().clone();
+    assert!(heal.contains("kill -9"), "{heal}");
+}
+
+#[tokio::test]
+async fn what_is_not_the_pods_own_is_not_filled_and_what_is_not_full_is_no_fault() {
+    let shared = "700 600 0:90 / / rw - overlay overlay rw\n\
+                  704 700 8:1 /etc-hosts /etc/hosts rw - ext4 /dev/sda1 rw\n\
+                  705 700 8:1 /empty /data rw - ext4 /dev/sda1 rw\n";
+    let (fake, mut cockpit) =
+        running_client(&[("cat /proc/self/mountinfo", Exec::Exit(shared, "", 0)), PID]).await;
+    cockpit.ask(inject(Fault::DiskFill, "c")).await;
+    let reason = cockpit.hear_refusal().await;
+    assert!(reason.contains("would hit the node"), "{reason}");
+    assert!(!fake.state().deeds.iter().any(|deed| deed.contains("dd ")));
+
+    for (answer, why) in [
+        (Exec::Exit(ROOM_LEFT, "", 0), "it has room left"),
+        (Exec::Exit("", "Read-only file system", 2), "Read-only"),
+    ] {
+        let (_fake, mut cockpit) = running_client(&[
+            ("cat /proc/self/mountinfo", Exec::Exit(DISK, "", 0)),
+            ("aks-tui-fill-", answer),
+            ROOM,
+            PID,
+        ])
+        .await;
+        cockpit.ask(inject(Fault::DiskFill, "c")).await;
+        injected(&mut cockpit).await;
+        let reason = cockpit.hear_refusal().await;
+        assert!(reason.contains(why), "{reason}");
+    }
+}
+
+const ROOM_LEFT: &str = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sdc 1048576 524288 524288 50% /data\n";
+
+#[tokio::test]
+async fn the_menu_is_told_which_volume_it_would_be() {
+    let look = |victim| Effect::LookForVolumes {
+        victims: vec![victim],
+    };
+    let (_fake, mut cockpit) =
+        running_client(&[("cat /proc/self/mountinfo", Exec::Exit(DISK, "", 0)), ROOM]).await;
+    cockpit.ask(look(victim("c"))).await;
+    let found = hear_volume(&mut cockpit).await.unwrap();
+    assert_eq!((found.path.as_str(), found.size), ("/data", 1 << 30));
+
+    let (_fake, mut cockpit) =
+        running_client(&[("cat /proc/self/mountinfo", Exec::Exit("", "no", 126))]).await;
+    cockpit.ask(look(victim("c"))).await;
+    let why = hear_volume(&mut cockpit).await.unwrap_err();
+    assert!(why.contains("its volumes cannot be looked at"), "{why}");
+}
+
+async fn hear_volume(cockpit: &mut Cockpit) -> Result<Volume, String> {
+    let fact = cockpit
+        .hear("what volume there is", |fact| {
+            matches!(fact, Fact::DataVolume { .. })
+        })
+        .await;
+    match fact {
+        Fact::DataVolume {
+            volume, why_not, ..
+        } => volume.ok_or_else(|| why_not.unwrap()),
+        other => panic!("{other:?}"),
+    }
 }

@@ -130,6 +130,7 @@ impl Known {
             container_id: container.id.clone(),
             restarts: container.restarts,
             pid: None,
+            volume: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! trials, so that random lists of them make stories that go somewhere.
 
 use aks_tui::core::{
-    around::Node,
+    around::{Node, Volume},
     event::{
         ClusterInfo, Container, ContainerState, Event, Fact, Feed, FeedState, Permitted, Pod,
         Terminated, Trouble,
@@ -101,6 +101,7 @@ fn injected() -> impl Strategy<Value = Fact> {
                 node: Some("n1".into()),
                 restarts,
                 pid: None,
+                volume: (fault == Fault::DiskFill).then(|| "/data".into()),
             },
             lasts: fault.holds().then_some(Fault::LASTS),
         },
@@ -189,6 +190,18 @@ fn around() -> impl Strategy<Value = Fact> {
             ..Node::default()
         })),
         Just(Fact::FinishRequested),
+        (text(), any::<u32>(), proptest::option::of(text())).prop_map(|(path, size, why_not)| {
+            let volume = Volume {
+                path,
+                size: u64::from(size),
+                free: u64::from(size / 2),
+            };
+            Fact::DataVolume {
+                uid: "uid-c".into(),
+                volume: why_not.is_none().then_some(volume),
+                why_not,
+            }
+        }),
     ]
 }
 
@@ -211,6 +224,7 @@ fn of_trials() -> impl Strategy<Value = Fact> {
             trial: TrialId(id),
             since: Time::from_millis(ms),
         }),
+        1 => (1..4_u32).prop_map(|id| Fact::VolumeFull { trial: TrialId(id) }),
         2 => (1..4_u32).prop_map(|id| Fact::HealSent { trial: TrialId(id) }),
         2 => (1..4_u32).prop_map(|id| Fact::Healed { trial: TrialId(id) }),
         1 => Just(Fact::CockpitResumed),

@@ -336,3 +336,90 @@ fn a_network_that_is_only_worse_is_judged_after_its_heal() {
         [(Phase::Hold, 10_000), (Phase::Recover, 700)]
     );
 }
+
+fn filled() -> Story {
+    let mut story = Story::of_a_running_workload();
+    story
+        .at(2_000)
+        .injects(1, Fault::DiskFill, victim(Server, "s", 0));
+    story
+}
+
+#[test]
+fn a_full_disk_stalls_and_work_goes_on_when_there_is_room() {
+    let mut story = filled();
+    story.at(2_100).progress(Client, 1, 104);
+    assert_eq!(story.state(1), &State::Injected);
+    story.at(2_300).volume_full(1);
+    assert_eq!(story.state(1), &State::Full);
+    story.at(2_400).progress(Client, 1, 105);
+    story.at(3_500).stood_still(1, 2_400);
+    assert_eq!(story.state(1), &State::Stalled);
+    story.at(12_000).heal_sent(1);
+    // What needs no room may have been done all the time: it proves nothing.
+    story.at(12_040).progress(Client, 1, 106);
+    assert_eq!(story.state(1), &State::Healed);
+    story.at(12_060).healed(1);
+    story.at(12_100).progress(Client, 1, 107);
+    story.at(12_150).progress(Client, 1, 108);
+    assert_eq!(story.state(1), &State::Recovered);
+    story.at(12_200).progress(Server, 1, 109);
+    let trial = story.trial(1);
+    assert!(trial.survived() && !trial.is_unhealed());
+    assert_eq!(trial.epoch_after, None, "nobody died");
+    assert_eq!(
+        story.phases(1),
+        [
+            (Phase::Fill, 300),
+            (Phase::Detect, 100),
+            (Phase::Hold, 9_600),
+            (Phase::Recover, story.rto(1).unwrap() - 10_000),
+        ]
+    );
+}
+
+/// Work may stand still before anybody says that the volume is full.
+#[test]
+fn a_disk_that_is_seen_full_late_was_full_when_work_stood_still() {
+    let mut story = filled();
+    story.at(2_100).progress(Client, 1, 104);
+    story.at(2_200).progress(Client, 1, 104);
+    story.at(3_200).stood_still(1, 2_100);
+    story.at(3_400).volume_full(1);
+    assert_eq!(story.state(1), &State::Stalled);
+    story.at(12_000).heal_sent(1).healed(1);
+    assert_eq!(
+        story.phases(1),
+        [(Phase::Fill, 100), (Phase::Detect, 0), (Phase::Hold, 9_900)]
+    );
+}
+
+#[test]
+fn a_program_may_die_of_a_full_disk_and_still_come_back() {
+    let mut story = filled();
+    story.at(2_200).volume_full(1);
+    story.at(2_500).pod(Server, "s", 0, Does::Ended(1));
+    assert_eq!(story.state(1), &State::Down);
+    story.at(12_000).heal_sent(1).healed(1);
+    story.at(12_300).pod(Server, "s", 1, Does::RunsReady);
+    story.at(12_600).progress(Server, 2, 101);
+    story.at(12_700).progress(Client, 1, 102);
+    story.at(12_800).progress(Server, 2, 103);
+    assert!(story.trial(1).survived());
+    assert_eq!(
+        story.phases(1)[..2],
+        [(Phase::Fill, 200), (Phase::Detect, 300)]
+    );
+}
+
+/// A journal of a version that knew no full disk.
+#[test]
+fn marks_and_victims_of_older_journals_are_read() {
+    let mut story = filled();
+    story.at(2_200).volume_full(1);
+    let mut trial = serde_json::to_value(story.trial(1)).unwrap();
+    trial["marks"].as_object_mut().unwrap().remove("full");
+    let read: aks_tui::core::trial::Trial = serde_json::from_value(trial).unwrap();
+    assert_eq!(read.marks.full, None);
+    assert_eq!(read.victim.unwrap().volume, None);
+}

@@ -83,6 +83,7 @@ pub fn victim(role: Role, name: &str, restarts: u32) -> Victim {
         container_id: Some(format!("{name}/{restarts}")),
         restarts,
         pid: Some(7),
+        volume: None,
     }
 }
 
@@ -201,6 +202,10 @@ impl Story {
             trial: TrialId(id),
             since: Time::from_millis(since),
         })
+    }
+
+    pub fn volume_full(&mut self, id: u32) -> &mut Self {
+        self.sees(Fact::VolumeFull { trial: TrialId(id) })
     }
 
     pub fn node(&mut self, name: &str, ready: bool) -> &mut Self {

@@ -70,6 +70,7 @@ fn injection(ms: u64, id: u32) -> Event {
         container_id: Some("c1".into()),
         restarts: 0,
         pid: Some(7),
+        volume: None,
     };
     let fact = Fact::FaultInjected {
         trial: TrialId(id),

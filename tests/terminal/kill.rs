@@ -35,6 +35,7 @@ fn each_fault_is_followed_to_its_verdict() {
 
     for (fault, target, name) in [
         ("stop", "server", "process (STOP)"),
+        ("disk", "server", "disk fill"),
         ("container", "client", "container"),
         ("pod", "server", "pod"),
     ] {
@@ -46,7 +47,8 @@ fn each_fault_is_followed_to_its_verdict() {
         assert_eq!(verdict["survived"], true, "{verdict:#}");
         assert_eq!(verdict["fault"], name, "{verdict:#}");
         assert_eq!(verdict["target"], target, "{verdict:#}");
-        let held = fault == "stop";
+        let held = matches!(fault, "stop" | "disk");
+        assert_eq!(phases.contains("#1 full"), fault == "disk", "{phases}");
         assert_eq!(phases.contains("#1 stalled"), held, "{phases}");
         assert_eq!(phases.contains("#1 healed"), held, "{phases}");
         assert_eq!(verdict["rto_from_heal_ms"].is_f64(), held, "{verdict:#}");
@@ -55,7 +57,7 @@ fn each_fault_is_followed_to_its_verdict() {
     }
     lab.stop();
     sandbox.assert_clean();
-    assert_eq!(sandbox.runs().len(), 4, "each is recorded");
+    assert_eq!(sandbox.runs().len(), 5, "each is recorded");
 }
 
 /// The network of a pod is cut for real, and put together again.

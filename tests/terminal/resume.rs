@@ -116,6 +116,23 @@ fn a_fault_that_lasts_is_healed_by_the_next_cockpit() {
     sandbox.assert_clean();
 }
 
+/// What fills a disk is no child of the cockpit; the next one ends it.
+#[test]
+fn a_full_disk_is_healed_by_the_next_cockpit() {
+    let sandbox = Sandbox::new();
+    let mut terminal = sandbox.demo();
+    inject(&mut terminal, Some('s'), 'f');
+    terminal.see(|s| s.contains("stalled, heals in"));
+    kill_cockpit(terminal);
+    let mut again = sandbox.terminal(&["demo"]);
+    let screen = again.see(survived(1));
+    let row = trial(&screen, 1).unwrap();
+    assert!(row.contains("disk") && !row.contains("ms"), "{row}");
+    again.see(at_work);
+    leave(again);
+    sandbox.assert_clean();
+}
+
 #[test]
 fn a_lab_that_dies_under_the_cockpit_is_started_again() {
     let sandbox = Sandbox::new();

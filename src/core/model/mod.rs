@@ -182,6 +182,7 @@ impl Model {
             | Fact::Node(_)
             | Fact::NodeGone { .. }
             | Fact::OnNode { .. }
+            | Fact::DataVolume { .. }
             | Fact::Leftovers { .. } => return self.around.apply(at, fact),
             Fact::Pod(pod) => {
                 let changed = self.pods.upsert(pod);
@@ -209,6 +210,7 @@ impl Model {
             Fact::FaultInjected { .. }
             | Fact::FaultRefused { .. }
             | Fact::StoodStill { .. }
+            | Fact::VolumeFull { .. }
             | Fact::HealSent { .. }
             | Fact::Healed { .. }
             | Fact::PidAfter { .. }

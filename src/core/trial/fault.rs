@@ -14,6 +14,8 @@ pub enum Group {
     Process,
     /// A container or its pod.
     Pod,
+    /// What a pod writes to.
+    Disk,
     /// What a pod sends.
     Network,
     /// The machine below the pod.
@@ -26,6 +28,7 @@ impl Group {
         match self {
             Self::Process => "process",
             Self::Pod => "pod",
+            Self::Disk => "disk",
             Self::Network => "network",
             Self::Node => "node",
         }
@@ -49,6 +52,8 @@ pub enum Fault {
     ContainerKill,
     /// The pod is deleted with a grace period of zero.
     PodDelete,
+    /// The volume that the program writes to is filled to its last byte.
+    DiskFill,
     /// Nothing that the pod sends arrives.
     NetworkCut,
     /// Everything that the pod sends arrives [`Self::LATENCY`] later.
@@ -62,12 +67,13 @@ pub enum Fault {
 
 impl Fault {
     /// All faults, in the order of the menu.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ProcessKill,
         Self::ProcessTerm,
         Self::ProcessStop,
         Self::ContainerKill,
         Self::PodDelete,
+        Self::DiskFill,
         Self::NetworkCut,
         Self::NetworkDelay,
         Self::NetworkLoss,
@@ -91,6 +97,7 @@ impl Fault {
             Self::ProcessStop => "process (STOP)",
             Self::ContainerKill => "container",
             Self::PodDelete => "pod",
+            Self::DiskFill => "disk fill",
             Self::NetworkCut => "network cut",
             Self::NetworkDelay => "network delay",
             Self::NetworkLoss => "network loss",
@@ -106,6 +113,7 @@ impl Fault {
             Self::ProcessStop => "stop",
             Self::ContainerKill => "container",
             Self::PodDelete => "pod",
+            Self::DiskFill => "disk",
             Self::NetworkCut => "cut",
             Self::NetworkDelay => "delay",
             Self::NetworkLoss => "loss",
@@ -121,6 +129,7 @@ impl Fault {
             Self::ProcessStop => "stop the process (SIGSTOP)",
             Self::ContainerKill => "kill -9 all of the container",
             Self::PodDelete => "delete the pod, grace 0",
+            Self::DiskFill => "fill the volume of its data",
             Self::NetworkCut => "cut what the pod sends",
             Self::NetworkDelay => "delay what the pod sends by 200 ms",
             Self::NetworkLoss => "lose 30 % of what the pod sends",
@@ -133,6 +142,7 @@ impl Fault {
         match self {
             Self::ProcessKill | Self::ProcessTerm | Self::ProcessStop => Group::Process,
             Self::ContainerKill | Self::PodDelete => Group::Pod,
+            Self::DiskFill => Group::Disk,
             Self::NetworkCut | Self::NetworkDelay | Self::NetworkLoss => Group::Network,
             Self::NodeOff => Group::Node,
         }
@@ -156,7 +166,11 @@ impl Fault {
     pub const fn holds(self) -> bool {
         matches!(
             self,
-            Self::ProcessStop | Self::NetworkCut | Self::NetworkDelay | Self::NetworkLoss
+            Self::ProcessStop
+                | Self::DiskFill
+                | Self::NetworkCut
+                | Self::NetworkDelay
+                | Self::NetworkLoss
         )
     }
 
@@ -165,13 +179,13 @@ impl Fault {
         match self.group() {
             Group::Network => Some(Ability::Network),
             Group::Node => Some(Ability::Power),
-            Group::Process | Group::Pod => None,
+            Group::Process | Group::Pod | Group::Disk => None,
         }
     }
 
     /// Whether it is a command in the victim's container.
     pub const fn is_command(self) -> bool {
-        matches!(self.group(), Group::Process) || matches!(self, Self::ContainerKill)
+        matches!(self.group(), Group::Process | Group::Disk) || matches!(self, Self::ContainerKill)
     }
 
     /// What a recovery may take beyond the usual. A cluster waits 40 s before a
@@ -184,7 +198,8 @@ impl Fault {
         }
     }
 
-    /// Whether no work at all can be done while it lasts.
+    /// Whether no work at all can be done while it lasts. A full disk may leave
+    /// some that needs no room.
     pub const fn stalls(self) -> bool {
         matches!(self, Self::ProcessStop | Self::NetworkCut)
     }
@@ -197,6 +212,7 @@ impl Fault {
     /// Whether its trial may go through this phase.
     pub const fn has_phase(self, phase: Phase) -> bool {
         match phase {
+            Phase::Fill => matches!(self, Self::DiskFill),
             Phase::Hold => self.holds(),
             Phase::Evict => matches!(self, Self::NodeOff),
             _ => true,

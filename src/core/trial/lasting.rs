@@ -88,7 +88,9 @@ impl Trial {
         // Its last sample showed a client at work: what it did after that, and
         // before it was stopped, nobody saw.
         self.clues.hold.unseen = self.clues.still_since.is_none();
-        if self.fault.holds() && matches!(self.state, State::Injected | State::Stalled) {
+        if self.fault.holds()
+            && matches!(self.state, State::Injected | State::Full | State::Stalled)
+        {
             self.state = State::Healed;
         }
     }
@@ -108,6 +110,19 @@ impl Trial {
             && (self.fault.stalls() || self.clues.hold.heal_done)
     }
 
+    /// The volume is full at `at`.
+    pub(super) fn mark_full(&mut self, at: Time) {
+        let marks = &self.marks;
+        let late = marks.healed.or(marks.down).is_some() || marks.full.is_some();
+        if self.fault != Fault::DiskFill || late {
+            return;
+        }
+        self.marks.full = Some(self.stamp(at));
+        if self.state == State::Injected {
+            self.state = State::Full;
+        }
+    }
+
     /// The client's echoes stand still since `since`.
     pub(super) fn mark_stalled(&mut self, since: Time) {
         let marks = &mut self.marks;
@@ -119,7 +134,7 @@ impl Trial {
         let since = since.max(marks.injected);
         marks.stalled = Some(since);
         self.clues.latest = self.clues.latest.max(since);
-        if self.state == State::Injected {
+        if matches!(self.state, State::Injected | State::Full) {
             self.state = State::Stalled;
         }
     }

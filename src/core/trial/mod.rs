@@ -2,7 +2,8 @@
 //!
 //! `injected → down → (backoff) → restarted → ready → recovered → verified`,
 //! or `not injected`, `lost`, `timed out`. A fault that lasts until it is healed
-//! kills nobody: `injected → stalled → healed → recovered → verified`. The state
+//! kills nobody: `injected → stalled → healed → recovered → verified`, with `full`
+//! before `stalled` where a disk is filled. The state
 //! machine is fed by facts only. Watches coalesce, so a later mark implies the earlier ones: a pod that
 //! is seen running again with one restart more was down, though nobody saw it.
 //!
@@ -65,6 +66,9 @@ pub struct Victim {
     pub restarts: u32,
     /// The program's process id inside the container, where it could be asked.
     pub pid: Option<u32>,
+    /// Where the volume is that is filled, in the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
 }
 
 /// Where a trial stands.
@@ -73,6 +77,8 @@ pub struct Victim {
 pub enum State {
     /// The fault is injected; the death is not seen yet.
     Injected,
+    /// The volume is full, and stays so.
+    Full,
     /// No work is done any more, and the fault lasts.
     Stalled,
     /// The fault is taken back; new work is yet to be done.
@@ -115,6 +121,7 @@ impl State {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Injected => "injected",
+            Self::Full => "full",
             Self::Stalled => "stalled",
             Self::Healed => "healed",
             Self::NodeDown => "node down",

@@ -75,6 +75,7 @@ impl Trial {
                 ..
             } => self.observe_round(at),
             Fact::Node(node) if !node.ready => self.observe_node_down(at, &node.name),
+            Fact::VolumeFull { trial } if *trial == self.id => self.mark_full(at),
             Fact::StoodStill { trial, since } if *trial == self.id => self.mark_stalled(*since),
             Fact::HealSent { trial } if *trial == self.id => self.observe_heal_sent(at),
             Fact::CockpitResumed => self.interrupted = true,

@@ -12,6 +12,9 @@ use crate::core::time::Time;
 pub struct Marks {
     /// The request was sent.
     pub injected: Time,
+    /// The volume was full.
+    #[serde(default)]
+    pub full: Option<Time>,
     /// No work was done any more: a fault that lasts took hold.
     #[serde(default)]
     pub stalled: Option<Time>,
@@ -40,7 +43,9 @@ pub struct Marks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// From the request until the death was seen, or that no work is done.
+    /// From the request until the volume was full.
+    Fill,
+    /// From there until the death was seen, or that no work is done.
     Detect,
     /// Held up by a fault that lasts, until it was healed or the victim died.
     Hold,
@@ -58,7 +63,8 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Fill,
         Self::Detect,
         Self::Hold,
         Self::Evict,
@@ -70,12 +76,13 @@ impl Phase {
 
     /// Whether only some faults have it.
     pub const fn is_special(self) -> bool {
-        matches!(self, Self::Hold | Self::Evict)
+        matches!(self, Self::Fill | Self::Hold | Self::Evict)
     }
 
     /// One word.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Fill => "fill",
             Self::Detect => "detect",
             Self::Hold => "hold",
             Self::Evict => "evict",
@@ -164,11 +171,18 @@ impl Trial {
                 began = end;
             }
         };
+        // Work may stand still before anybody says that the volume is full.
+        let full = marks
+            .full
+            .map(|full| full.min(marks.stalled.unwrap_or(full)));
+        over(Phase::Fill, full);
         over(Phase::Detect, marks.stalled);
         if marks.down.is_some() {
             // It died of the fault: from there on it is a death like any other.
             if marks.stalled.is_some() {
                 over(Phase::Hold, marks.down);
+            } else if full.is_some() {
+                over(Phase::Detect, marks.down);
             }
         } else {
             over(Phase::Hold, marks.healed);

@@ -33,7 +33,21 @@ pub fn victim(model: &Model, role: Role) -> Result<Victim, String> {
         container_id: container.id.clone(),
         restarts: container.restarts,
         pid: None,
+        volume: None,
     })
+}
+
+/// Has somebody look for what a full disk would hit, before the menu speaks of
+/// it.
+pub(super) fn look_for_volumes(model: &Model) -> Option<Effect> {
+    if !model.allows(Permitted::ExecPods) {
+        return None;
+    }
+    let victims: Vec<Victim> = Role::ALL
+        .into_iter()
+        .filter_map(|role| victim(model, role).ok())
+        .collect();
+    (!victims.is_empty()).then_some(Effect::LookForVolumes { victims })
 }
 
 /// Why a fault cannot be injected now into `role`, if it cannot.
@@ -71,6 +85,12 @@ pub fn obstacle(ui: &Ui, model: &Model, fault: Fault, role: Role) -> Option<Stri
     let pod = model.pods.playing(role)?;
     if pod.deleting {
         return Some(format!("{} is on its way out already", pod.name));
+    }
+    // What nobody has looked for yet is looked for when it is injected.
+    if fault == Fault::DiskFill
+        && let Some(Err(why)) = model.around.volumes.get(&pod.uid)
+    {
+        return Some(why.clone());
     }
     let obstacle = match fault {
         Fault::NodeOff => without_power(model, pod),
@@ -144,7 +164,7 @@ pub(super) fn confirm(ui: &mut Ui, model: &Model, menu: FaultMenu) -> Result<Eff
     if let Some(why) = obstacle(ui, model, confirm.fault, confirm.victim.role) {
         return Err(why);
     }
-    Ok(begin(ui, model, confirm.fault, confirm.victim))
+    Ok(begin(ui, model, confirm.fault, *confirm.victim))
 }
 
 /// Takes back what lasts, or says why there is nothing to take back.
@@ -200,7 +220,7 @@ pub(super) fn inject(ui: &mut Ui, model: &Model, fault: Fault) -> Result<Option<
             selected: selected.unwrap_or_default(),
             ..FaultMenu::default()
         }));
-        return Ok(None);
+        return Ok(look_for_volumes(model));
     };
     let role = match menu.target {
         Target::Role(role) => role,
@@ -217,7 +237,7 @@ pub(super) fn inject(ui: &mut Ui, model: &Model, fault: Fault) -> Result<Option<
     let look = victim.node.clone().filter(|_| fault == Fault::NodeOff);
     let mut confirm = Confirm {
         fault,
-        victim,
+        victim: Box::new(victim),
         asked: model.now,
         demand: Demand::Key,
         typed: String::new(),

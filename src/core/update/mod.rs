@@ -107,6 +107,7 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
                 return Err(format!("{why}: nothing is killed"));
             }
             ui.dialog = Some(Dialog::Fault(FaultMenu::default()));
+            return Ok(fault::look_for_volumes(live));
         }
         Action::Aim(target) => aim(ui, target),
         Action::Inject(fault) => return fault::inject(ui, live, fault),

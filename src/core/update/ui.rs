@@ -170,7 +170,7 @@ pub struct Confirm {
     /// What is to be done.
     pub fault: Fault,
     /// To whom.
-    pub victim: Victim,
+    pub victim: Box<Victim>,
     /// When it was asked.
     pub asked: Time,
     /// What it takes to answer it.

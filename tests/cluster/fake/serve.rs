@@ -266,12 +266,7 @@ impl Served {
             .unwrap_or_default()
             .split('&')
             .filter_map(|pair| pair.strip_prefix("command="))
-            .map(|word| {
-                word.replace('+', " ")
-                    .replace("%24", "$")
-                    .replace("%28", "(")
-                    .replace("%29", ")")
-            })
+            .map(decoded)
             .collect();
         let command = command.join(" ");
         let answer = {
@@ -320,6 +315,18 @@ impl Served {
         state.leases.insert(name, lease.clone());
         reply(&lease)
     }
+}
+
+/// A value of a query as it was before it was encoded.
+fn decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 async fn speak<S>(socket: &mut WebSocketStream<S>, answer: Exec) -> Option<()>

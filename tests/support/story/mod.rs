@@ -7,7 +7,7 @@ mod scenes;
 use std::time::Duration;
 
 use aks_tui::core::{
-    around::{Ability, Node, Resident, Residents},
+    around::{Ability, Node, Resident, Residents, Volume},
     event::{
         ClusterInfo, Container, ContainerState, Event, Fact, Feed, FeedState, LineKind, LogLine,
         Permitted, Pod, RunStarted, Terminated, Trouble,
@@ -146,6 +146,28 @@ impl Story {
         self.wait(millis - 1_100);
     }
 
+    /// A disk is full, for so long already.
+    pub fn fills(&mut self, role: Role, millis: u64) {
+        self.inject(Fault::DiskFill, role);
+        let trial = TrialId(self.trials);
+        self.wait(210);
+        self.tell(Fact::VolumeFull { trial });
+        let since = self.now + Duration::from_millis(30);
+        self.wait(1_100);
+        self.tell(Fact::StoodStill { trial, since });
+        self.wait(millis - 1_310);
+    }
+
+    /// The volume that a role writes its data to was looked for.
+    pub fn looked_for_volume(&mut self, role: Role, found: Result<Volume, &str>) {
+        let uid = self.running(role).uid;
+        self.tell(Fact::DataVolume {
+            uid,
+            why_not: found.as_ref().err().map(|why| (*why).to_owned()),
+            volume: found.ok(),
+        });
+    }
+
     /// A fault that reaches nobody.
     pub fn refused(&mut self) {
         self.trials += 1;
@@ -162,6 +184,7 @@ impl Story {
         self.trials += 1;
         let mut victim = fault::victim(&self.model, role).expect("a pod plays the role");
         victim.pid = Some(7);
+        victim.volume = (fault == Fault::DiskFill).then(|| "/ambrosia_logs".into());
         self.tell(Fact::FaultInjected {
             trial: TrialId(self.trials),
             fault,

@@ -203,6 +203,13 @@ impl Story {
         story
     }
 
+    /// A disk that is full, and heals soon.
+    pub fn filled() -> Self {
+        let mut story = Self::killed_once();
+        story.fills(Role::Server, 3_700);
+        story
+    }
+
     /// A kill that was not survived: calls are missing.
     pub fn lost_calls() -> Self {
         let mut story = Self::killed_once();

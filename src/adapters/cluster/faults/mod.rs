@@ -5,6 +5,7 @@
 //! never comes counts as sent; only a definite refusal takes the fault back.
 
 mod process;
+mod volume;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,6 +76,7 @@ pub async fn carry_out(
             victim,
         } => hand.heal(trial, fault, &victim).await,
         Effect::LookAtNode { node } => hand.look_at(node).await,
+        Effect::LookForVolumes { victims } => hand.look_for_volumes(victims).await,
         Effect::HealLeftovers => hand.heal_leftovers().await,
         Effect::AskPid { trial, role } => hand.ask_pid(trial, role).await,
         Effect::FinishRun { victim } => hand.finish(&victim).await,
@@ -125,6 +127,7 @@ impl Hand {
             }
             Fault::ProcessStop => self.stop(order).await?,
             Fault::PodDelete => self.delete(order).await?,
+            Fault::DiskFill => self.fill(order).await?,
             Fault::NetworkCut | Fault::NetworkDelay | Fault::NetworkLoss => {
                 self.disturb(order).await?
             }
@@ -148,6 +151,7 @@ impl Hand {
         sink.send(Fact::HealSent { trial }).await?;
         let healed = match fault {
             Fault::ProcessStop => self.let_go(victim).await,
+            Fault::DiskFill => self.make_room(victim).await,
             Fault::NetworkCut | Fault::NetworkDelay | Fault::NetworkLoss => {
                 match self.armed().await {
                     Ok(session) => chaos::heal(&session, &victim.pod_uid).await,

@@ -24,7 +24,7 @@ const BY_SIGNAL: i32 = 128;
 
 /// How much longer than the fault the victim's own clock waits before it lets
 /// the victim go: the cockpit comes first, unless it is dead.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 impl Hand {
     pub(super) async fn kill(&self, mut order: Order) -> Result<Outcome, Closed> {

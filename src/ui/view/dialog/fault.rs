@@ -93,7 +93,7 @@ fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &
     lines.push(Line::default());
     let selected = Fault::ALL[chosen];
     if let [role] = roles[..] {
-        victim_rows(scene, body, lines, role);
+        victim_rows(scene, body, lines, role, selected);
     } else {
         for (word, role) in ["either", "or"].into_iter().zip(&roles) {
             victim_row(scene, body, lines, word, *role);
@@ -246,7 +246,13 @@ fn victim_row(
     lines.extend(field(scene, body, &name, text, style));
 }
 
-fn victim_rows(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, role: Role) {
+fn victim_rows(
+    scene: &Scene<'_>,
+    body: Rect,
+    lines: &mut Vec<Line<'static>>,
+    role: Role,
+    fault: Fault,
+) {
     let theme = scene.theme;
     let named = match victim(scene.live, role) {
         Ok(victim) => victim,
@@ -264,7 +270,26 @@ fn victim_rows(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, ro
         format::count(named.restarts.into(), "restart")
     );
     lines.extend(field(scene, body, "program", program, theme.screen));
-    lines.extend(field(scene, body, "node", node(scene, role), theme.screen));
+    if fault == Fault::DiskFill {
+        let text = volume(scene, &named.pod_uid);
+        lines.extend(field(scene, body, "volume", text, theme.screen));
+    } else {
+        lines.extend(field(scene, body, "node", node(scene, role), theme.screen));
+    }
+}
+
+/// The volume that would be filled, as far as it is known.
+fn volume(scene: &Scene<'_>, uid: &str) -> String {
+    match scene.live.around.volumes.get(uid) {
+        Some(Ok(volume)) => format!(
+            "{}, {} free of {}",
+            volume.path,
+            format::bytes(volume.free),
+            format::bytes(volume.size)
+        ),
+        Some(Err(_)) => "none that has an end of its own".to_owned(),
+        None => "looking...".to_owned(),
+    }
 }
 
 /// What the fault touches, of how many.
@@ -279,6 +304,7 @@ fn blast_radius(scene: &Scene<'_>, fault: Fault, target: Target) -> String {
     let pod = format!("1 of {}: {whom}", format::count(pods.len() as u64, "pod"));
     match fault {
         Fault::PodDelete => pod,
+        Fault::DiskFill => format!("1 volume of {pod}"),
         Fault::NetworkCut | Fault::NetworkDelay | Fault::NetworkLoss => {
             format!("the network of {pod}")
         }

@@ -61,6 +61,9 @@ fn summary(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'s
         let pod = format!("{}/{}", victim.namespace, victim.pod);
         add("victim", &pod, theme.strong);
         add("container", &victim.container, theme.screen);
+        if let Some(volume) = &victim.volume {
+            add("volume", volume, theme.screen);
+        }
         if let Some(node) = &victim.node {
             add("node", node, theme.screen);
         }
@@ -134,6 +137,7 @@ fn phases(scene: &Scene<'_>, body: Rect, trial: &Trial, lines: &mut Vec<Line<'st
 
 const fn meaning(trial: &Trial, phase: Phase) -> &'static str {
     match phase {
+        Phase::Fill => "until the volume was full",
         Phase::Detect if trial.marks.node_down.is_some() => "until its node counted as dead",
         Phase::Detect if trial.marks.stalled.is_some() => "until no work was done",
         Phase::Detect => "until its end was seen",
@@ -156,6 +160,7 @@ fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
     };
     for (name, at) in [
         ("injected", Some(marks.injected)),
+        ("full", marks.full),
         ("stalled", marks.stalled),
         ("healed", marks.healed),
         ("node down", marks.node_down),
@@ -170,6 +175,7 @@ fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
         // of being held up.
         let expected = match name {
             "back-off" => false,
+            "full" => trial.fault == Fault::DiskFill,
             "stalled" => trial.fault.stalls(),
             "healed" => trial.fault.holds(),
             "node down" => trial.fault == Fault::NodeOff,

@@ -313,6 +313,7 @@ const fn fault_name(fault: Fault) -> &'static str {
         Fault::ProcessTerm => "TERM",
         Fault::ProcessStop => "STOP",
         Fault::ContainerKill => "all -9",
+        Fault::DiskFill => "disk",
         Fault::NetworkCut => "cut",
         Fault::NetworkDelay => "delay",
         Fault::NetworkLoss => "loss",

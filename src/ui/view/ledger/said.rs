@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::{style::Style, text::Span};
 
 use crate::{
-    core::trial::{Phase, State, Trial},
+    core::trial::{Fault, Phase, State, Trial},
     ui::{format, view::Scene},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn elapsed(scene: &Scene<'_>, trial: &Trial) -> Duration {
 /// The colour of a phase.
 pub(in crate::ui::view) const fn phase_style(scene: &Scene<'_>, phase: Phase) -> Style {
     match phase {
-        Phase::Detect | Phase::Evict => scene.theme.detect,
+        Phase::Fill | Phase::Detect | Phase::Evict => scene.theme.detect,
         // Both are imposed; their textures differ.
         Phase::Hold | Phase::Backoff => scene.theme.backoff,
         Phase::Restart => scene.theme.restart,
@@ -40,9 +40,10 @@ pub(in crate::ui::view) fn phases_until_now(
 ) -> Vec<(Phase, Duration)> {
     let mut phases = trial.phases();
     let going_on = match trial.state {
+        State::Injected if trial.fault == Fault::DiskFill => Phase::Fill,
         State::Injected if trial.fault.holds() && !trial.fault.stalls() => Phase::Hold,
         State::Injected => Phase::Detect,
-        State::Stalled => Phase::Hold,
+        State::Full | State::Stalled => Phase::Hold,
         State::NodeDown => Phase::Evict,
         State::Down => Phase::Restart,
         State::Backoff => Phase::Backoff,
@@ -125,11 +126,12 @@ pub(in crate::ui::view) fn outcome(scene: &Scene<'_>, trial: &Trial) -> (String,
             format!("{} not injected: {reason}", glyphs.none),
             theme.warn,
         ),
-        State::Injected | State::Stalled if trial.fault.holds() => {
-            let is = if trial.state == State::Stalled {
-                "stalled"
-            } else {
-                "in force"
+        State::Injected | State::Full | State::Stalled if trial.fault.holds() => {
+            let is = match trial.state {
+                State::Stalled => "stalled",
+                State::Full => "full",
+                _ if trial.fault == Fault::DiskFill => "filling",
+                _ => "in force",
             };
             match trial.heal_due() {
                 Some(due) if due > scene.now => waits(&format!(
@@ -139,7 +141,7 @@ pub(in crate::ui::view) fn outcome(scene: &Scene<'_>, trial: &Trial) -> (String,
                 _ => waits(&format!("{is}, healing")),
             }
         }
-        State::Injected | State::Stalled => waits("waiting for its end"),
+        State::Injected | State::Full | State::Stalled => waits("waiting for its end"),
         State::Healed => waits("healed, catching up"),
         State::NodeDown => waits("node down, to be evicted"),
         State::Down if trial.marks.node_down.is_some() => waits("evicted, replacing"),
