@@ -49,6 +49,9 @@ pub struct SoakArgs {
     /// When an input counts as safe: fsync survives a power loss, os the death of the process
     #[arg(long, value_enum, default_value = "fsync")]
     durability: Safe,
+    /// Give each side a standby that takes over when it is killed
+    #[arg(long)]
+    standby: bool,
     /// Directory for the logs, kept if the proof fails [default: a new one for temporary files]
     #[arg(short = 'l', long, value_name = "DIR")]
     log: Option<PathBuf>,
@@ -116,7 +119,7 @@ struct Both {
     #[arg(long = "take-over")]
     take_over: bool,
     /// While another execution of the instance runs, do what it does and act as soon as it is gone; N names the standby [also: -r]
-    #[arg(long = "replicaNum", value_name = "N", conflicts_with = "take_over")]
+    #[arg(long, value_name = "N", conflicts_with = "take_over")]
     replica: Option<u64>,
     /// Never remove old logs and checkpoints, so that all of it can be replayed
     #[arg(long = "keep-logs")]
@@ -280,6 +283,7 @@ impl SoakArgs {
             },
             plan,
             durability: self.durability.into(),
+            standby: self.standby,
             log: self.log,
         };
         Ok((options, self.json))

@@ -92,9 +92,26 @@ pub struct LinkSnapshot {
 /// Writes a checkpoint durably and publishes it, then removes generations that
 /// are no longer needed.
 pub fn publish(directory: &Directory, instance: &str, snapshot: &Snapshot) -> Result<(), Error> {
-    let unfinished = directory.unfinished_path(snapshot.number);
+    let unfinished = directory.unfinished_path(snapshot.number, "");
+    write(directory, instance, snapshot, &unfinished)?;
+    directory.prune()
+}
+
+/// Writes a checkpoint in the place of the execution that acts, which may be writing
+/// the same one and removes old generations itself.
+pub fn relieve(directory: &Directory, instance: &str, snapshot: &Snapshot) -> Result<(), Error> {
+    let unfinished = directory.unfinished_path(snapshot.number, ".relief");
+    write(directory, instance, snapshot, &unfinished)
+}
+
+fn write(
+    directory: &Directory,
+    instance: &str,
+    snapshot: &Snapshot,
+    unfinished: &Path,
+) -> Result<(), Error> {
     let finished = directory.checkpoint_path(snapshot.number);
-    File::create(&unfinished)
+    File::create(unfinished)
         .and_then(|mut file| {
             if crash::due(crash::CHECKPOINT_HALF) {
                 let _ = file.write_all(FAMILY);
@@ -111,13 +128,13 @@ pub fn publish(directory: &Directory, instance: &str, snapshot: &Snapshot) -> Re
             crash::point(crash::CHECKPOINT_WRITTEN);
             file.sync_all()
         })
-        .map_err(Error::disk("write", &unfinished))?;
+        .map_err(Error::disk("write", unfinished))?;
     crash::point(crash::CHECKPOINT_SAFE);
-    fs::rename(&unfinished, &finished).map_err(Error::disk("publish", &finished))?;
+    fs::rename(unfinished, &finished).map_err(Error::disk("publish", &finished))?;
     crash::point(crash::CHECKPOINT_NAMED);
     directory.sync()?;
     crash::point(crash::CHECKPOINT_PUBLISHED);
-    directory.prune()
+    Ok(())
 }
 
 /// Reads the newest checkpoint that is whole; `None` in a directory without any.
@@ -484,11 +501,11 @@ mod tests {
     fn an_unfinished_one_does_not_count() {
         let (root, directory) = directory();
         publish(&directory, "a", &sample(1)).unwrap();
-        fs::write(directory.unfinished_path(2), "half").unwrap();
+        fs::write(directory.unfinished_path(2, ""), "half").unwrap();
         let read = newest(&directory, "a", |_, _| panic!("not a checkpoint")).unwrap();
         assert_eq!(read, Some(sample(1)));
         drop(directory);
         let again = Directory::open(root.path(), "a", Durability::Os, |_| {}).unwrap();
-        assert!(!again.unfinished_path(2).exists());
+        assert!(!again.unfinished_path(2, "").exists());
     }
 }

@@ -5,7 +5,7 @@
 //! executor takes the checkpoint when it gets to that place, and another thread
 //! writes it while calls go on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ use super::execute::Committed;
 use super::inbox::Taken;
 use super::log::LogWriter;
 use super::page::{Record, Stamp};
+use super::relief;
 use super::room::Room;
 use super::shared::Shared;
 
@@ -33,6 +34,8 @@ pub struct Generations {
     done: Condvar,
     /// Length of the application's state in the last checkpoint, in bytes.
     state: AtomicU64,
+    /// Whether a standby that takes checkpoints has failed to.
+    alone: AtomicBool,
 }
 
 impl Generations {
@@ -52,10 +55,25 @@ impl Generations {
         true
     }
 
-    fn end(&self, state: u64) {
-        self.state.store(state, Ordering::SeqCst);
+    /// The checkpoint is there, and holds so many bytes of the application's state if
+    /// this execution took it; or nobody takes it.
+    pub fn end(&self, state: Option<u64>) {
+        if let Some(state) = state {
+            self.state.store(state, Ordering::SeqCst);
+        }
         *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
         self.done.notify_all();
+    }
+}
+
+impl Generations {
+    /// From now on this execution takes all checkpoints itself.
+    pub fn rely_on_nobody(&self) {
+        self.alone.store(true, Ordering::SeqCst);
+    }
+
+    fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::SeqCst)
     }
 }
 
@@ -70,7 +88,7 @@ pub fn write_checkpoints(
     for snapshot in taken {
         // Each attempt begins it anew.
         room.until_there_is(|| checkpoint::publish(directory, instance, &snapshot))?;
-        generations.end(snapshot.app.len() as u64);
+        generations.end(Some(snapshot.app.len() as u64));
     }
     Ok(())
 }
@@ -92,6 +110,8 @@ pub struct Committer {
     pub trigger: u64,
     /// Checkpoints under way.
     pub generations: Arc<Generations>,
+    /// Who is told of a checkpoint that a standby is to take.
+    pub relief: Sender<u64>,
     /// Where it waits when the disk is full.
     pub room: Arc<Room>,
 }
@@ -103,7 +123,11 @@ impl Committer {
         loop {
             let mut taken = self.shared.inbox.take();
             if let Some(number) = self.next_generation()? {
-                let _ = executor.send(Committed::Generation(number));
+                if !self.generations.is_alone() && relief::is_held(&self.directory) {
+                    let _ = self.relief.send(number);
+                } else {
+                    let _ = executor.send(Committed::Generation(number));
+                }
             }
             let stamp = self.append(&mut taken, &mut logged)?;
             self.shared.inbox.committed();

@@ -208,10 +208,11 @@ impl Directory {
         self.path.join(format!("checkpoint-{number:010}"))
     }
 
-    /// Where the checkpoint of a generation is written before it is published.
-    pub fn unfinished_path(&self, number: u64) -> PathBuf {
+    /// Where the checkpoint of a generation is written before it is published; `by`
+    /// tells those who write the same one apart.
+    pub fn unfinished_path(&self, number: u64, by: &str) -> PathBuf {
         self.path
-            .join(format!("checkpoint-{number:010}.unfinished"))
+            .join(format!("checkpoint-{number:010}{by}.unfinished"))
     }
 
     /// Numbers of the logs, ascending.
@@ -415,7 +416,7 @@ mod tests {
         for number in 1..=8 {
             fs::write(directory.log_path(number), "").unwrap();
         }
-        fs::write(directory.unfinished_path(9), "").unwrap();
+        fs::write(directory.unfinished_path(9, ""), "").unwrap();
         directory.prune().unwrap();
         assert_eq!(directory.checkpoints().unwrap(), [5, 7]);
         assert_eq!(directory.logs().unwrap(), [5, 6, 7, 8]);

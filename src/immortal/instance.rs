@@ -20,6 +20,7 @@ use super::fence;
 use super::impulse::Impulses;
 use super::link;
 use super::recovery::{Recovered, recover};
+use super::relief;
 use super::room::Room;
 use super::shared::{Event, Shared};
 
@@ -187,6 +188,7 @@ fn start<A: App + 'static>(
     let generations = Arc::new(Generations::default());
     let (pages, committed) = channel();
     let (snapshots, taken) = channel();
+    let (relief, expected) = channel();
     if let Some(snapshot) = checkpoint {
         generations.begin(|| false);
         let _ = snapshots.send(snapshot);
@@ -201,6 +203,7 @@ fn start<A: App + 'static>(
         time,
         trigger,
         generations: Arc::clone(&generations),
+        relief,
         room: Arc::clone(&room),
     };
     spawn(&shared, "commit", move || writer.run(&pages))?;
@@ -211,6 +214,10 @@ fn start<A: App + 'static>(
     let (watched, watcher) = (Arc::clone(&directory), instance.clone());
     spawn(&shared, "fence", move || {
         fence::watch(&watched, &watcher, epoch)
+    })?;
+    let (relieved, waiting) = (Arc::clone(&directory), Arc::clone(&generations));
+    spawn(&shared, "relief", move || {
+        relief::wait(&relieved, &expected, &waiting)
     })?;
     spawn(&shared, "checkpoint", move || {
         write_checkpoints(&directory, &instance, &taken, &generations, &room)

@@ -87,7 +87,9 @@
 //! **One execution acts.** A lock on the directory excludes; a second execution waits,
 //! or asks the first to yield ([`Contest::TakeOver`]), or stands by: executes what is
 //! logged as it is logged and acts as soon as the lock falls free
-//! ([`Contest::StandBy`]). An execution that finds itself replaced although it held the
+//! ([`Contest::StandBy`]). One standby also takes the checkpoints, so that the execution
+//! that acts does not pause to copy its state; if it does not deliver within five
+//! seconds, that one takes them itself again. An execution that finds itself replaced although it held the
 //! lock stops within [`LOOK`] and the time of a look. Each counts itself (the epoch), and
 //! peers refuse the older one.
 //!
@@ -102,9 +104,9 @@
 //!
 //! # What is not here
 //!
-//! A standby does not take over the primary's checkpoints; the primary pauses for as
-//! long as its state takes to be copied. A standby takes over on the same files, so
-//! they must be where both can lock them. A replaced execution on a file system whose
+//! An instance without a standby pauses at a checkpoint for as long as its state takes
+//! to be copied. A standby takes over on the same files, so they must be where both can
+//! lock them. A replaced execution on a file system whose
 //! locks do not exclude is noticed after the fact.
 
 pub mod address;
@@ -129,6 +131,7 @@ mod outgoing;
 mod page;
 pub mod perftest;
 mod recovery;
+mod relief;
 mod replay;
 mod room;
 mod shared;

@@ -17,6 +17,7 @@ use super::instance::Config;
 use super::link::Link;
 use super::log::{self, End, LogWriter};
 use super::outgoing::BEGIN;
+use super::relief::Reliever;
 use super::shared::{Event, Shared};
 
 /// Pause between two looks of one that stands by at the end of the log.
@@ -130,7 +131,8 @@ fn revive<A: App>(
 }
 
 enum Followed<A> {
-    /// There was nothing to follow; the directory is this execution's own now.
+    /// There was nothing that could be followed; the directory is this execution's own
+    /// now.
     Nothing(A),
     /// All that the other execution did is done here too, and it is gone.
     Everything(Box<Revived<A>>),
@@ -150,10 +152,6 @@ fn stand_by<A: App>(
     let mut said = String::new();
     loop {
         let error = match newest(config, directory) {
-            Ok(None) if key.try_lock()? => {
-                *directory = key;
-                return Ok(Followed::Nothing(app));
-            }
             Ok(None) => None,
             Ok(Some(snapshot)) => {
                 load(directory, &mut app, &snapshot)?;
@@ -176,6 +174,11 @@ fn stand_by<A: App>(
             Err(error @ Error::Disk { .. }) => Some(error),
             Err(error) => return Err(error),
         };
+        // Nobody acts: what cannot be followed is recovered, or is damage to be told.
+        if key.try_lock()? {
+            *directory = key;
+            return Ok(Followed::Nothing(app));
+        }
         if let Some(error) = error.map(|error| error.to_string())
             && error != said
         {
@@ -210,11 +213,24 @@ fn follow<A: App>(
         }
         Ok(!mine)
     };
+    let own = Directory::prepare(&config.root, &config.instance, config.durability)?;
+    let mut reliever = Reliever::new(own, &config.instance, &config.notice);
+    let mut log = number;
     let end = End::Follow(&mut wait);
     let replayed = log::replay(directory, number, next_page, end, |stamp, body| {
+        if stamp.log > log {
+            log = stamp.log;
+            reliever.generation(log, || Snapshot {
+                epoch,
+                ..executor.snapshot(log)
+            });
+        }
         epoch = stamp.epoch;
         executor.execute(stamp, body)
     });
+    // Nothing of what a standby writes comes after what it does when it acts.
+    reliever.finish();
+    drop(reliever);
     match replayed {
         Ok(replayed) => {
             say_torn(config, &replayed);

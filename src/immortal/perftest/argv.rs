@@ -32,7 +32,7 @@ const COMMON: &[Spelling] = &[
     (&["verify-payload"], false),
     (&["take-over"], false),
     (&["keep-logs"], false),
-    (&["replicaNum", "r", "replica", "replica-num"], true),
+    (&["replica", "r", "replicaNum", "replica-num"], true),
     (&["help", "h"], false),
 ];
 

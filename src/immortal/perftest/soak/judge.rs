@@ -138,6 +138,7 @@ impl Judge {
             rounds: self.rounds,
             bytes: self.client.total.unwrap_or_default(),
             worst_recovery_ms: millis(self.recoveries.last()),
+            p95_recovery_ms: millis(self.recoveries.get(self.recoveries.len() * 95 / 100)),
             median_recovery_ms: millis(self.recoveries.get(self.recoveries.len() / 2)),
             failure: self.failure(expected),
             ..Verdict::default()

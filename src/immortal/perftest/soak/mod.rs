@@ -51,6 +51,8 @@ pub struct Options {
     pub plan: Plan,
     /// When an input counts as safe.
     pub durability: Durability,
+    /// Whether each side has a standby that takes over.
+    pub standby: bool,
     /// Where the logs go; a new directory for temporary files if not given.
     pub log: Option<PathBuf>,
 }
@@ -74,6 +76,8 @@ pub struct Verdict {
     pub bytes: u64,
     /// Longest time from a kill to fresh work of both sides, in milliseconds.
     pub worst_recovery_ms: u64,
+    /// What 95 of 100 of those times are not longer than.
+    pub p95_recovery_ms: u64,
     /// The middle of those times.
     pub median_recovery_ms: u64,
     /// How long it all took, in seconds.
@@ -94,13 +98,14 @@ impl fmt::Display for Verdict {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "kills {} · survived {} · lost {} · duplicated {} · recovery worst {} ms, median {} ms\n\
+            "kills {} · survived {} · lost {} · duplicated {} · recovery worst {} ms, p95 {} ms, median {} ms\n\
              {} rounds, {} bytes on both sides in {} s · seed {}",
             self.kills,
             self.survived,
             self.lost,
             self.duplicated,
             self.worst_recovery_ms,
+            self.p95_recovery_ms,
             self.median_recovery_ms,
             self.rounds,
             self.bytes,

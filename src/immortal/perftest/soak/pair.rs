@@ -35,8 +35,9 @@ struct Instance {
     child: Child,
     /// Counts them, so that the last words of a dead one are told from its successor's.
     execution: u64,
+    /// The next execution, if it is there already and stands by.
+    standby: Option<Child>,
     complaint: String,
-    ended: bool,
 }
 
 /// A client and a server on this machine.
@@ -50,6 +51,8 @@ pub struct Pair {
     say: Sender<Said>,
     heard: Receiver<Said>,
     told: u64,
+    /// Whether each side has an execution that stands by.
+    standby: bool,
 }
 
 impl Pair {
@@ -75,8 +78,14 @@ impl Pair {
             Durability::Fsync => "fsync",
             Durability::Os => "os",
         };
+        let standby = if options.standby {
+            "--replica 1 "
+        } else {
+            ""
+        };
         let common = format!(
-            "-c --progress 5ms --verify-payload --log-trigger 1MiB --sp {port} --durability {durability} --log"
+            "-c --progress 5ms --verify-payload --log-trigger 1MiB --sp {port} \
+             --durability {durability} {standby}--log"
         );
         let arguments = |own: &str| -> Vec<OsString> {
             let own = format!("perftest {own} {common}");
@@ -93,10 +102,10 @@ impl Pair {
         let start = |side, arguments: Vec<OsString>| -> Result<Instance, String> {
             Ok(Instance {
                 child: spawn(&program, &arguments, side, 1, &say)?,
+                standby: None,
                 arguments,
                 execution: 1,
                 complaint: String::new(),
-                ended: false,
             })
         };
         Ok(Self {
@@ -108,6 +117,7 @@ impl Pair {
             say: say.clone(),
             heard,
             told: 0,
+            standby: options.standby,
         })
     }
 
@@ -120,13 +130,23 @@ impl Pair {
         Ok(())
     }
 
-    /// Starts its next execution.
+    /// Starts its next execution, or has the one that stands by take its place.
     pub fn restart(&mut self, side: Side) -> Result<(), String> {
         let (program, say) = (self.program.clone(), self.say.clone());
         let instance = self.side(side);
         instance.execution += 1;
-        let arguments = &instance.arguments;
-        instance.child = spawn(&program, arguments, side, instance.execution, &say)?;
+        let start = || spawn(&program, &instance.arguments, side, instance.execution, &say);
+        instance.child = instance.standby.take().map_or_else(start, Ok)?;
+        Ok(())
+    }
+
+    /// One side acts: now another execution may stand by, and not act in its place.
+    fn acts(&mut self, side: Side) -> Result<(), String> {
+        let (program, say) = (self.program.clone(), self.say.clone());
+        let instance = self.side(side);
+        let next = instance.execution + 1;
+        let standby = spawn(&program, &instance.arguments, side, next, &say)?;
+        instance.standby = Some(standby);
         Ok(())
     }
 
@@ -169,10 +189,15 @@ impl Pair {
         match said.what {
             // What the dead have done counts; that they were fresh does not.
             What::Line(line) if !current && line.starts_with("*X* progress ") => {}
-            What::Line(line) => judge.hear(said.side, &line, said.at),
+            What::Line(line) => {
+                judge.hear(said.side, &line, said.at);
+                if self.standby && current && line.starts_with("*X* execution ") {
+                    self.acts(said.side)?;
+                }
+            }
             What::Complaint(line) => instance.complaint = line,
-            What::End if current => {
-                instance.ended = true;
+            // Nobody is killed while standing by.
+            What::End if said.execution >= instance.execution => {
                 if !judge.has_finished(said.side) {
                     let name = format!("{:?}", said.side).to_lowercase();
                     let why = &instance.complaint;
@@ -213,6 +238,11 @@ impl Pair {
             };
             if !status.success() {
                 return Err(format!("the {name} ended with {status}"));
+            }
+            if let Some(mut standby) = instance.standby.take() {
+                // It would find that all is done, and end too.
+                let _ = standby.kill();
+                let _ = standby.wait();
             }
         }
         Ok(())
@@ -261,6 +291,10 @@ impl Drop for Pair {
             // Gone already, mostly.
             let _ = instance.child.kill();
             let _ = instance.child.wait();
+            if let Some(standby) = &mut instance.standby {
+                let _ = standby.kill();
+                let _ = standby.wait();
+            }
         }
     }
 }
