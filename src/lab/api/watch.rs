@@ -275,3 +275,6 @@ fn line(word: &str, object: &[u8]) -> Bytes {
     ];
     Bytes::from(parts.concat())
 }
+
+#[cfg(test)]
+mod tests;
