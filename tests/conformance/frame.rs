@@ -24,7 +24,7 @@ struct Cluster {
     kubeconfig: PathBuf,
     image: String,
     /// The lab, if it is one that we started; it ends with its last case.
-    _lab: Option<Lab>,
+    lab: Option<Lab>,
 }
 
 impl Cluster {
@@ -54,7 +54,7 @@ impl Cluster {
                 None => named.map(PathBuf::from).unwrap_or_default(),
             },
             image: std::env::var("AKS_TUI_TEST_IMAGE").unwrap_or(image.to_owned()),
-            _lab: lab,
+            lab,
         }
     }
 }
@@ -162,6 +162,18 @@ impl Case {
             },
         }))
         .unwrap()
+    }
+
+    /// A container that is a web server on port 8080. The lab has one; of other
+    /// images it takes a busybox.
+    pub fn web_server(&self) -> Value {
+        let ports = json!([{"name": "web", "containerPort": 8080}]);
+        if self.cluster.lab.is_some() {
+            return json!({"name": "web", "image": "aks-tui/web", "ports": ports});
+        }
+        let serve =
+            "mkdir /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www";
+        json!({"name": "web", "image": "busybox:1.36", "command": ["sh", "-c", serve], "ports": ports})
     }
 
     /// A request as it is, and the answer as it is.

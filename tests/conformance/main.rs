@@ -24,6 +24,8 @@ mod kubectl;
 mod lifecycle;
 mod network;
 mod objects;
+mod pods;
+mod ports;
 mod services;
 mod validation;
 mod workloads;
