@@ -148,6 +148,9 @@ pub fn run(lab: Lab) -> ExitCode {
     use crate::lab::process::{self, Options};
     use crate::lab::runtime;
 
+    // The keys of whoever starts it are not its pods'. A kernel without any
+    // has none to keep from them.
+    let _ = crate::sys::leave_keyring();
     if lab.own_session
         && let Err(error) = rustix::process::setsid()
     {

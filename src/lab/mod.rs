@@ -95,8 +95,8 @@
 //!   `NET_BIND_SERVICE`, settings of the kernel, profiles of one's own, resources
 //!   of whole pods, devices to claim: refused (*422*); classes of runtimes (*403*);
 //! - IPv6, and a way from a pod to this machine or the world, where pods have
-//!   networks of their own; addresses and names of services, where they have
-//!   not;
+//!   networks of their own; addresses and names of services, and a wall before
+//!   this machine's ports and abstract sockets, where they have not;
 //! - services that tell nodes or clients apart (`Local`, source ranges), that
 //!   bring addresses of their own, or speak SCTP: refused (*422*);
 //! - anonymous requests, client certificates, token reviews, tokens bound to

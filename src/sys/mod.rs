@@ -19,6 +19,6 @@ pub use events::watch;
 pub use network::Interface;
 #[cfg(target_os = "linux")]
 pub use spawn::{
-    Birth, Session, enter_groups, enter_new_mounts, enter_new_namespaces, enter_new_network,
-    enter_new_users, join_mounts, join_network, prepare,
+    Birth, Session, close_inherited, enter_groups, enter_new_mounts, enter_new_namespaces,
+    enter_new_network, enter_new_users, join_mounts, join_network, leave_keyring, prepare,
 };

@@ -73,6 +73,48 @@ pub fn enter_groups(command: &mut Command, doors: Arc<Vec<OwnedFd>>) {
     }
 }
 
+/// Closes every descriptor but the three standard ones. Whoever started this
+/// process may have left files and directories open for it, through which a
+/// container's program would reach what it must not.
+///
+/// To be called by a process that has opened nothing yet.
+///
+/// # Errors
+/// When the list of descriptors cannot be read.
+pub fn close_inherited() -> io::Result<()> {
+    let names = std::fs::read_dir("/proc/self/fd")?;
+    let numbers = names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let open: Vec<i32> = numbers.filter(|number| *number > 2).collect();
+    for number in open {
+        // SAFETY: nothing in this process owns a descriptor yet but the three
+        // that are left out. The one that has just listed them is closed
+        // already, which is the only error there can be.
+        let _ = unsafe { libc::close(number) };
+    }
+    Ok(())
+}
+
+/// Leaves the session keyring that this thread shares with whoever started it
+/// for an empty one of its own, which its children will have.
+///
+/// # Errors
+/// When the kernel knows no keys (ENOSYS) or gives this user no more (EDQUOT).
+pub fn leave_keyring() -> io::Result<()> {
+    // SAFETY: the call reads a name, of which there is none, and no memory of
+    // this process else.
+    let joined = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING as libc::c_long,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    if joined < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Moves the calling process into new namespaces; its next child is process 1
 /// of the new pid namespace. The kernel refuses it to a process with threads.
 ///

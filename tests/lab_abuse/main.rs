@@ -1,6 +1,7 @@
 //! Clients that mean harm, or have lost their mind: what they say on streams,
 //! what they do not say, and how many they are. Whatever they do, others are
-//! served meanwhile, and nothing of them is left afterwards.
+//! served meanwhile, and nothing of them is left afterwards. And pods that do:
+//! they get at nothing that is not theirs.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![allow(clippy::large_futures, reason = "kube's are, and tests have the stack")]
 #![cfg(target_os = "linux")]
@@ -15,5 +16,6 @@ mod support;
 mod bed;
 mod crowds;
 mod fuzz;
+mod pods;
 mod slow;
 mod wire;

@@ -41,8 +41,25 @@ impl Lab {
     /// Starts a lab on a state directory; an error is what it said when it
     /// ended instead.
     pub fn start_on(state: &Path, arguments: &[&str]) -> Result<Self, String> {
+        let program = Command::new(env!("CARGO_BIN_EXE_aks-tui"));
+        Self::launch(program, state, arguments)
+    }
+
+    /// Starts a lab by a program that becomes what follows on its command line.
+    pub fn start_through(program: &[&str], arguments: &[&str]) -> Result<Self, String> {
+        let mut command = Command::new(program[0]);
+        command
+            .args(&program[1..])
+            .arg(env!("CARGO_BIN_EXE_aks-tui"));
+        let home = tempfile::tempdir().unwrap();
+        let mut lab = Self::launch(command, &home.path().join("state"), arguments)?;
+        lab.home = Some(home);
+        Ok(lab)
+    }
+
+    fn launch(mut program: Command, state: &Path, arguments: &[&str]) -> Result<Self, String> {
         let run = format!("test-{}-{:08x}", std::process::id(), fastrand::u32(..));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aks-tui"))
+        let mut child = program
             .arg("lab")
             .arg("--state")
             .arg(state)

@@ -159,6 +159,9 @@ fn supervise(
     doors: Doors,
 ) -> Result<Ending, String> {
     let isolated = boot.root.is_some();
+    // Where the kernel has no keys, or no more of them for this user, it stays
+    // with the lab's own, which is empty.
+    let _ = sys::leave_keyring();
     if let Some(root) = &boot.root {
         let maps = Maps::hold().map_err(|error| error.to_string())?;
         root.enter(&trees).map_err(|error| error.to_string())?;

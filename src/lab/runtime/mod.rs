@@ -114,15 +114,19 @@ pub fn play_part() -> Option<u8> {
     if programs::NAMES.contains(&called) {
         return Some(programs::main(called, arguments));
     }
-    match arguments.next()?.as_str() {
-        ENTER => Some(init::enter()),
-        JOIN => Some(init::join()),
-        NETWORK => Some(sandbox::part()),
-        KEEPER => Some(bounded::keep()),
-        HAND => Some(bounded::serve()),
-        INIT => Some(init::run()),
-        _ => None,
-    }
+    let part = match arguments.next()?.as_str() {
+        ENTER => init::enter,
+        JOIN => init::join,
+        NETWORK => sandbox::part,
+        KEEPER => bounded::keep,
+        HAND => bounded::serve,
+        INIT => init::run,
+        _ => return None,
+    };
+    Some(match crate::sys::close_inherited() {
+        Ok(()) => part(),
+        Err(_) => 1,
+    })
 }
 
 /// How far a container is shut in.

@@ -8,7 +8,8 @@
 //! The container's user looks like root, but it is the lab's user under another
 //! name, without one capability left and unable to gain any. So what is mounted
 //! read-only stays read-only, what is covered stays covered, and the kernel's
-//! settings in `/proc/sys` cannot be written even when the lab runs as root.
+//! settings in `/proc/sys` cannot be written even when the lab runs as root. It
+//! has no file open and no key of whoever started the lab.
 
 use std::ffi::OsString;
 use std::fs;

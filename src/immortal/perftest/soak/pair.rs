@@ -78,11 +78,7 @@ impl Pair {
             Durability::Fsync => "fsync",
             Durability::Os => "os",
         };
-        let standby = if options.standby {
-            "--replica 1 "
-        } else {
-            ""
-        };
+        let standby = if options.standby { "--replica 1 " } else { "" };
         let common = format!(
             "-c --progress 5ms --verify-payload --log-trigger 1MiB --sp {port} \
              --durability {durability} {standby}--log"
@@ -135,7 +131,15 @@ impl Pair {
         let (program, say) = (self.program.clone(), self.say.clone());
         let instance = self.side(side);
         instance.execution += 1;
-        let start = || spawn(&program, &instance.arguments, side, instance.execution, &say);
+        let start = || {
+            spawn(
+                &program,
+                &instance.arguments,
+                side,
+                instance.execution,
+                &say,
+            )
+        };
         instance.child = instance.standby.take().map_or_else(start, Ok)?;
         Ok(())
     }
