@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn too_many_impulses_wait_until_some_are_executed() {
         let inbox = std::sync::Arc::new(Inbox::default());
-        inbox.impulse(1, &[0; IMPULSES]);
+        inbox.impulse(1, &vec![0; IMPULSES]);
         let this = std::sync::Arc::clone(&inbox);
         let second = std::thread::spawn(move || this.impulse(2, b"later"));
         let first = inbox.take().page.body().len();

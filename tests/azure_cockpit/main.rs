@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../support/screen.rs"]
-#[allow(dead_code)]
 mod drawn;
 #[path = "../azure/fake.rs"]
 #[allow(dead_code)]
@@ -18,7 +17,6 @@ mod sandbox;
 #[allow(dead_code)]
 mod screen;
 #[path = "../support/story/mod.rs"]
-#[allow(dead_code)]
 mod story;
 #[path = "../azure/world.rs"]
 #[allow(dead_code)]

@@ -216,7 +216,8 @@ fn commands_in_pods_have_streams_and_codes() {
             err.contains("err\n") && err.contains("command terminated with exit code 7"),
             "{err}"
         );
-        let text: String = (0..20_000).map(|it| format!("{it}\n")).collect();
+        let lines: Vec<_> = (0..20_000).map(|it| it.to_string()).collect();
+        let text = lines.join("\n") + "\n";
         assert_eq!(
             case.piped(&["exec", "-i", "p", "--", "cat"], &text),
             (text.clone(), String::new(), 0)

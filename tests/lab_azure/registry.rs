@@ -40,6 +40,30 @@ async fn registry(azure: &Azure) -> String {
     registry
 }
 
+/// Follows a run's log as Azure's own client does, until it is marked complete.
+async fn read_to_the_end(azure: &Azure, link: &str) -> String {
+    let mut log = String::new();
+    let end = std::time::Instant::now() + crate::support::PATIENCE;
+    loop {
+        assert!(std::time::Instant::now() < end, "the log never ends: {log}");
+        let range = format!("bytes={}-", log.len());
+        let part = azure
+            .send_with("GET", link, Vec::new(), &[("x-ms-range", &range)])
+            .await;
+        match part.status {
+            206 => log.push_str(part.body.as_str().unwrap()),
+            404 | 416 => {}
+            other => panic!("{other}: {part:?}"),
+        }
+        let whole = azure.send("HEAD", link, Vec::new()).await;
+        if !whole.header("x-ms-meta-complete").is_empty()
+            && whole.header("content-length") == log.len().to_string()
+        {
+            return log;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_image_is_built_from_what_was_uploaded_and_its_log_is_streamed() {
     let lab = lab(&[]);
@@ -96,26 +120,7 @@ async fn an_image_is_built_from_what_was_uploaded_and_its_log_is_streamed() {
         .await
         .body;
     let link = link["logLink"].as_str().unwrap().to_owned();
-    let mut log = String::new();
-    let end = std::time::Instant::now() + crate::support::PATIENCE;
-    loop {
-        assert!(std::time::Instant::now() < end, "the log never ends: {log}");
-        let range = format!("bytes={}-", log.len());
-        let part = azure
-            .send_with("GET", &link, Vec::new(), &[("x-ms-range", &range)])
-            .await;
-        match part.status {
-            206 => log.push_str(part.body.as_str().unwrap()),
-            404 | 416 => {}
-            other => panic!("{other}: {part:?}"),
-        }
-        let whole = azure.send("HEAD", &link, Vec::new()).await;
-        if !whole.header("x-ms-meta-complete").is_empty()
-            && whole.header("content-length") == log.len().to_string()
-        {
-            break;
-        }
-    }
+    let log = read_to_the_end(&azure, &link).await;
     assert!(
         log.contains("Step 2/3 : COPY app /app")
             && log.contains("Successfully tagged aks-tui/perftest:1"),

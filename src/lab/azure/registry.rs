@@ -5,6 +5,7 @@
 //! looked through, the steps of its `Dockerfile` are told as they pass, and a
 //! source without one fails as it does in Azure.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;
@@ -291,6 +292,15 @@ pub fn schedule(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     Ok(Answer::ok(made))
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 fn images(world: &World, registry: &str, asked: &Value, context: Option<&[u8]>) -> Value {
     if asked["isPushEnabled"] == false {
         return json!([]);
@@ -299,11 +309,7 @@ fn images(world: &World, registry: &str, asked: &Value, context: Option<&[u8]>) 
         .get(registry)
         .map(|it| it.body["properties"]["loginServer"].clone());
     let digest = digest::digest(&digest::SHA256, context.unwrap_or_default());
-    let digest: String = digest
-        .as_ref()
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect();
+    let digest = hex(digest.as_ref());
     let names = asked["imageNames"]
         .as_array()
         .into_iter()
@@ -358,7 +364,7 @@ fn build(asked: &Value, context: Option<&[u8]>) -> Built {
                 lines.push(format!("Step {}/{} : {step}", at + 1, steps.len()));
             }
             let from = |it: &&str| it.to_ascii_uppercase().starts_with("FROM ");
-            (!steps.iter().any(|it| from(it)))
+            (!steps.iter().any(from))
                 .then(|| "dockerfile parse error: no build stage in current context".to_owned())
         }
     };

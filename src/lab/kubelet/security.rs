@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn pod(context: Value, own: Value) -> (Pod, ContainerSpec) {
+    fn pod(context: &Value, own: &Value) -> (Pod, ContainerSpec) {
         let container = json!({"name": "c", "securityContext": own});
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "p", "namespace": "n", "uid": "u"},
@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn a_containers_own_user_comes_before_its_pods() {
         let (pod, own) = pod(
-            json!({"runAsUser": 1000, "runAsGroup": 3000}),
-            json!({"runAsUser": 2000}),
+            &json!({"runAsUser": 1000, "runAsGroup": 3000}),
+            &json!({"runAsUser": 2000}),
         );
         let (uid, gid) = (2000, 3000);
         assert_eq!(user(&pod, &own), User { uid, gid });
@@ -144,21 +144,21 @@ mod tests {
 
     #[test]
     fn nobody_is_root_who_must_not_be() {
-        let why = |context, own| {
+        let why = |context: &Value, own: &Value| {
             let (pod, own) = pod(context, own);
             root_all_the_same(&pod, &own)
         };
-        assert_eq!(why(json!({}), json!({})), None);
+        assert_eq!(why(&json!({}), &json!({})), None);
         let both = json!({"runAsNonRoot": true, "runAsUser": 1000});
-        assert_eq!(why(both, json!({})), None);
+        assert_eq!(why(&both, &json!({})), None);
         let no = json!({"runAsNonRoot": false});
-        assert_eq!(why(json!({"runAsNonRoot": true}), no), None);
+        assert_eq!(why(&json!({"runAsNonRoot": true}), &no), None);
         assert_eq!(
-            why(json!({"runAsNonRoot": true}), json!({})).unwrap(),
+            why(&json!({"runAsNonRoot": true}), &json!({})).unwrap(),
             "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: c)"
         );
         assert_eq!(
-            why(json!({"runAsNonRoot": true}), json!({"runAsUser": 0})).unwrap(),
+            why(&json!({"runAsNonRoot": true}), &json!({"runAsUser": 0})).unwrap(),
             "container's runAsUser breaks non-root policy (pod: \"p_n(u)\", container: c)"
         );
     }

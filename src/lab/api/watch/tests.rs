@@ -190,7 +190,7 @@ async fn play(steps: &[Step], store: &Store, followers: &mut [Follower]) {
                 }
             }
             Step::Remove { namespace, name } => {
-                let key = Key::new(RESOURCE, &format!("n{namespace}"), &format!("m{name}"));
+                let key = Key::new(RESOURCE, format!("n{namespace}"), format!("m{name}"));
                 store.remove(&key, None);
             }
             Step::Read(lines) => {

@@ -175,7 +175,7 @@ fn differences(path: &str, before: &Value, asked: &Value, deltas: &mut Vec<Value
             }
         }
         (Value::Null, _) => {
-            deltas.push(json!({"path": path, "propertyChangeType": "Create", "after": asked}))
+            deltas.push(json!({"path": path, "propertyChangeType": "Create", "after": asked}));
         }
         (_, _) if before != asked => deltas.push(json!({
             "path": path, "propertyChangeType": "Modify", "before": before, "after": asked,

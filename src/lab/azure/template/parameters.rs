@@ -78,7 +78,8 @@ fn check(name: &str, about: &Value, value: &Value) -> Result<(), ArmError> {
             )));
         }
     };
-    if !fits && !(value.is_null() && about["nullable"] == true) {
+    let left_out = value.is_null() && about["nullable"] == true;
+    if !fits && !left_out {
         return Err(refused(&format!(
             "Template parameter JToken type is not valid. Expected '{kind}'. Actual '{value}'. The parameter is '{name}'"
         )));
