@@ -419,7 +419,9 @@ mod tests {
     const TABLE: &str = include_str!("../../../tests/azure_sdk/operations.json");
 
     /// What other clients send, which the packages of the table do not.
-    const OTHERS: [&str; 3] = [
+    const OTHERS: [&str; 5] = [
+        "/providers/Microsoft.Resources/deployments/{deployment}/operations",
+        "/providers/Microsoft.Resources/deployments/{deployment}/operations/{step}",
         "/operationStatuses/{operation}",
         "/providers/Microsoft.Authorization/policyAssignments",
         "/virtualMachineScaleSets/{set}/reimageall",
