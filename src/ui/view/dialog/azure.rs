@@ -36,7 +36,31 @@ pub(super) fn draw(
         planned(scene, plan, &mut lines);
     }
     progress(scene, desk, &mut lines);
+    let room = usize::from(body.width.saturating_sub(6)).max(20);
+    let lines: Vec<Line<'_>> = lines
+        .into_iter()
+        .flat_map(|line| folded(line, room))
+        .collect();
     scrolling(scene, buf, body, "Azure", &lines, azure.scroll)
+}
+
+/// A line as the lines that it takes: a reason is of no use if its end cannot be
+/// read.
+fn folded(line: Line<'_>, room: usize) -> Vec<Line<'_>> {
+    if line.width() <= room {
+        return vec![line];
+    }
+    let text: String = line
+        .spans
+        .iter()
+        .map(|span| span.content.as_ref())
+        .collect();
+    let first = line.spans.first();
+    let style = first.map_or(line.style, |span| line.style.patch(span.style));
+    format::wrap(&text, room)
+        .into_iter()
+        .map(|part| Line::styled(part.trim_end().to_owned(), style))
+        .collect()
 }
 
 fn head(scene: &Scene<'_>, desk: &Desk, azure: &AzureUi, lines: &mut Vec<Line<'_>>) {
