@@ -270,3 +270,33 @@ fn a_kill_that_is_not_survived_is_no_success() {
     assert_eq!(trials(&outcome)[0]["state"], "timed out", "{outcome:#}");
     sandbox.assert_clean();
 }
+
+#[test]
+fn a_test_bed_is_made_used_and_cleaned_up_from_scratch() {
+    let sandbox = Sandbox::new();
+    let child = sandbox
+        .command(&["demo", "--from-scratch", "--headless", "--json"])
+        .args(GENTLE)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let Said {
+        good,
+        outcome,
+        stderr,
+    } = said(child);
+    assert!(good, "{outcome:#}\n{stderr}");
+    assert_eq!(outcome["survived"], true, "{outcome:#}");
+    assert_eq!(outcome["nothing_left"], true, "{outcome:#}");
+    assert_eq!(outcome["kill"]["lost"], 0, "{outcome:#}");
+    assert_eq!(outcome["kill"]["signal"], 9, "{outcome:#}");
+    let steps = outcome["steps"].as_array().unwrap();
+    let steps: Vec<_> = steps.iter().map(|step| &step["step"]).collect();
+    assert_eq!(steps, ["provision", "deploy", "kill", "clean", "plan"]);
+    // Who reads along sees what is made, what it costs, and its end.
+    for word in ["container registry", "USD/h", "gone"] {
+        assert!(stderr.contains(word), "{word}: {stderr}");
+    }
+    sandbox.assert_clean();
+}

@@ -39,7 +39,7 @@ const YOUNG: Duration = Duration::from_mins(1);
 const LOG: &str = "lab.log";
 
 /// The lab's own directory in that of the run.
-const STATE: &str = "state";
+pub(super) const STATE: &str = "state";
 
 /// How the lab is to be.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,6 +76,10 @@ pub struct LabArgs {
     /// Payload bytes that the client sends a second at most; suffixes KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value = "64MiB")]
     pub rate: String,
+
+    /// There is an Azure in front, so many times faster than the real one.
+    #[arg(skip)]
+    pub azure: Option<&'static str>,
 }
 
 /// What the lab says of itself when it is ready.
@@ -161,7 +165,6 @@ impl Lab {
             .arg(kubeconfig(dir))
             .args(["--backoff", &args.backoff])
             .args(["--linger", &args.linger.to_string()])
-            .args(["--nodes", &args.nodes.to_string()])
             .args(["--node-monitor-grace", &args.node_monitor_grace.to_string()])
             .env(RUN_VARIABLE, run)
             .stdin(Stdio::null())
@@ -170,6 +173,10 @@ impl Lab {
         command
             .args(["--bytes-per-round", &args.bytes_per_round])
             .args(["--rate", &args.rate]);
+        match args.azure {
+            Some(scale) => command.args(["--azure", "--azure-time-scale", scale]),
+            None => command.args(["--nodes", &args.nodes.to_string()]),
+        };
         if let Some(isolation) = &args.isolation {
             command.args(["--isolation", isolation]);
         }

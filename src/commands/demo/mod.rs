@@ -5,6 +5,7 @@
 //! again after a cockpit died, stop it when a person leaves.
 
 mod lab;
+mod scratch;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -53,6 +54,15 @@ pub struct Args {
     #[arg(long)]
     headless: bool,
 
+    /// The whole path of a test bed in the cloud, against an Azure on this machine: plan, make,
+    /// deploy, one kill, clean; succeeds only if the kill was survived and nothing is left
+    #[arg(
+        long,
+        requires = "headless",
+        conflicts_with_all = ["kills", "fault", "duration", "target", "every", "within", "seed", "nodes"]
+    )]
+    from_scratch: bool,
+
     /// Kills to survive
     #[arg(long, value_name = "N", default_value_t = 3, requires = "headless")]
     kills: usize,
@@ -94,6 +104,9 @@ pub struct Args {
 
 /// Runs the demo, on the screen or without one.
 pub fn run(args: Args) -> Result<ExitCode> {
+    if args.from_scratch {
+        return scratch::run(args.json, args.lab);
+    }
     if args.headless {
         return run_headless(&args);
     }
