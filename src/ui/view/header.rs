@@ -199,6 +199,11 @@ fn liveness<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
     parts
 }
 
+/// What a reason says first. An address has colons too, but no space behind them.
+fn first_clause(why: &str) -> &str {
+    why.split_once(": ").map_or(why, |(first, _)| first)
+}
+
 /// How fresh what is shown is, or what is broken and when it is tried again.
 fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
     let theme = scene.theme;
@@ -209,7 +214,7 @@ fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
     if let Some((feed, why, retry_at)) = scene.live.broken() {
         let again = again(retry_at.since(scene.clock));
         let name = feed.name();
-        let first = why.split(':').next().unwrap_or(why);
+        let first = first_clause(why);
         let badge = |text: String| vec![Span::styled(text, theme.badge)];
         return Part::new(3, 25, badge(format!(" STALE {name}: {first}, {again} ")))
             .or(48, badge(format!(" STALE {name}, {again} ")))
@@ -258,4 +263,19 @@ pub(super) fn trouble_line(scene: &Scene<'_>, why: &str, retry_in: Duration) -> 
         Span::styled(format!("{} {why}", scene.glyphs.bad), scene.theme.bad),
         Span::styled(format!("  {}", again(retry_in)), scene.theme.muted),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_a_reason_is_not_its_end() {
+        let why = "https://127.0.0.1:6443 cannot be reached: connection refused";
+        assert_eq!(
+            first_clause(why),
+            "https://127.0.0.1:6443 cannot be reached"
+        );
+        assert_eq!(first_clause("timed out"), "timed out");
+    }
 }
