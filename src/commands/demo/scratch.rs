@@ -197,7 +197,7 @@ fn settings(about: &Endpoints) -> Settings {
     let azure = &mut settings.azure;
     azure.subscription.clone_from(&about.subscription);
     azure.tenant.clone_from(&about.tenant);
-    azure.resource_group = GROUP.to_owned();
+    GROUP.clone_into(&mut azure.resource_group);
     azure.sign_in = SignIn::ServicePrincipal;
     azure.cloud = CloudName::Custom;
     azure
@@ -210,10 +210,10 @@ fn settings(about: &Endpoints) -> Settings {
         .certificate_authority
         .clone_from(&about.certificate_authority);
     azure.custom.prices.clone_from(&about.prices);
-    settings.cluster.name = CLUSTER.to_owned();
-    settings.storage.account = "demostorage".to_owned();
-    settings.storage.shares[0].name = SHARE.to_owned();
-    settings.registry.name = "demoregistry".to_owned();
+    CLUSTER.clone_into(&mut settings.cluster.name);
+    "demostorage".clone_into(&mut settings.storage.account);
+    SHARE.clone_into(&mut settings.storage.shares[0].name);
+    "demoregistry".clone_into(&mut settings.registry.name);
     settings
 }
 
