@@ -13,7 +13,11 @@ use std::{
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use tempfile::TempDir;
+
+#[path = "../../tests/support/folders.rs"]
+mod folders;
+
+use folders::Folders;
 
 /// The variable by which every process of a run is found.
 const RUN: &str = "AKS_TUI_RUN=";
@@ -23,39 +27,24 @@ const STOP: Duration = Duration::from_secs(15);
 
 /// A home directory for one measurement.
 pub struct Home {
-    dir: TempDir,
+    folders: Folders,
 }
 
 impl Home {
     /// An empty one.
     pub fn new() -> Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("aks-tui-bench-")
-            .tempdir()?;
-        for part in ["state", "config", "home", "tmp"] {
-            fs::create_dir(dir.path().join(part))?;
-        }
-        Ok(Self { dir })
+        let folders = Folders::new("aks-tui-bench-")?;
+        Ok(Self { folders })
     }
 
     /// A place in it.
     pub fn path(&self, part: &str) -> PathBuf {
-        self.dir.path().join(part)
+        self.folders.path(part)
     }
 
     /// What a program of it finds in its environment.
     pub fn env(&self) -> Vec<(String, String)> {
-        let of = |part| self.path(part).display().to_string();
-        vec![
-            ("AKS_TUI_STATE".into(), of("state")),
-            ("AKS_TUI_CONFIG".into(), of("config")),
-            ("HOME".into(), of("home")),
-            ("TMPDIR".into(), of("tmp")),
-            ("PATH".into(), std::env::var("PATH").unwrap_or_default()),
-            ("TERM".into(), "xterm-256color".into()),
-            ("COLORTERM".into(), "truecolor".into()),
-            ("LANG".into(), "C.UTF-8".into()),
-        ]
+        self.folders.env()
     }
 
     /// A program of it without a terminal.

@@ -9,10 +9,13 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 use termlens::Terminal;
 
+#[path = "../support/folders.rs"]
+mod folders;
+
 use crate::screen::{See, at_work};
+use folders::Folders;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_aks-tui");
@@ -26,38 +29,17 @@ pub const LONG: Duration = Duration::from_secs(90);
 
 /// Directories that vanish with the test, and nothing else of the user's.
 pub struct Sandbox {
-    dir: TempDir,
+    folders: Folders,
 }
 
 impl Sandbox {
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("aks-tui-test-")
-            .tempdir()
-            .unwrap();
-        for part in ["state", "config", "home", "tmp"] {
-            fs::create_dir(dir.path().join(part)).unwrap();
-        }
-        Self { dir }
+        let folders = Folders::new("aks-tui-test-").unwrap();
+        Self { folders }
     }
 
     pub fn path(&self, part: &str) -> PathBuf {
-        self.dir.path().join(part)
-    }
-
-    /// What the program finds in its environment.
-    fn env(&self) -> Vec<(String, String)> {
-        let of = |part| self.path(part).display().to_string();
-        vec![
-            ("AKS_TUI_STATE".into(), of("state")),
-            ("AKS_TUI_CONFIG".into(), of("config")),
-            ("HOME".into(), of("home")),
-            ("TMPDIR".into(), of("tmp")),
-            ("PATH".into(), std::env::var("PATH").unwrap()),
-            ("TERM".into(), "xterm-256color".into()),
-            ("COLORTERM".into(), "truecolor".into()),
-            ("LANG".into(), "C.UTF-8".into()),
-        ]
+        self.folders.path(part)
     }
 
     /// The program in a terminal of 120×36.
@@ -71,7 +53,7 @@ impl Sandbox {
             .size(120, 36)
             .timeout(LONG)
             .env_clear()
-            .envs(self.env())
+            .envs(self.folders.env())
             .args(args)
             .spawn(program)
             .unwrap()
@@ -104,7 +86,7 @@ impl Sandbox {
     /// The program without a terminal.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(args).env_clear().envs(self.env());
+        command.args(args).env_clear().envs(self.folders.env());
         command
     }
 

@@ -39,6 +39,13 @@ impl Call {
         found.map_or("", |(_, value)| value.as_str())
     }
 
+    /// The path, cut before its last word: a resource and the action on it, or
+    /// a resource and the kind of its children.
+    pub fn split(&self) -> (&str, &str) {
+        let path = self.path.trim_end_matches('/');
+        path.rsplit_once('/').unwrap_or_default()
+    }
+
     /// A parameter of the query; empty when it is not there.
     pub fn query(&self, name: &str) -> &str {
         let value = self.query.get(&name.to_ascii_lowercase());

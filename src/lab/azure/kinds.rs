@@ -107,6 +107,14 @@ pub fn shown(world: &World, id: &str) -> Result<Value, ArmError> {
     })
 }
 
+/// The id of the resource that a call acts on, or whose children it lists.
+///
+/// # Errors
+/// *404* when it is not there.
+pub fn subject(world: &World, call: &Call) -> Result<String, ArmError> {
+    Ok(world.need(call.split().0)?.id.clone())
+}
+
 /// Where the status of an operation on a resource is found: below the region of
 /// its provider.
 pub fn status_url(world: &World, id: &str, operation: &str, version: &str) -> String {

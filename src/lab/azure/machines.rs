@@ -138,7 +138,7 @@ fn shown(machine: &Resource, call: &Call) -> Value {
 
 /// `GET …/virtualMachines`
 pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let set = call.path.rsplit_once('/').unwrap_or_default().0;
+    let set = call.split().0;
     world.need(set)?;
     let found = of_set(world, set).map(|it| shown(it, call));
     Ok(page(call, found.collect()))
@@ -152,7 +152,7 @@ pub fn get(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `GET …/virtualMachines/{machine}/instanceView`
 pub fn instance_view(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = call.path.rsplit_once('/').unwrap_or_default().0;
+    let id = call.split().0;
     Ok(Answer::ok(view(need(world, id)?)))
 }
 
@@ -192,11 +192,7 @@ fn course(action: &str) -> Option<(f64, &'static [(f64, Power)])> {
 
 /// `POST …/virtualMachines/{machine}/{action}`
 pub fn act(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let (id, action) = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default();
+    let (id, action) = call.split();
     let id = need(world, id)?.id.clone();
     act_on(world, call, &[id], action)
 }
@@ -204,11 +200,7 @@ pub fn act(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 /// `POST …/virtualMachineScaleSets/{set}/{action}`, of some of its machines or
 /// of all.
 pub fn act_on_set(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let (set, action) = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default();
+    let (set, action) = call.split();
     world.need(set)?;
     let chosen = chosen(world, set, &call.body)?;
     act_on(world, call, &chosen, action)
@@ -282,12 +274,7 @@ pub fn delete(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `POST …/virtualMachineScaleSets/{set}/delete`
 pub fn delete_of_set(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let set = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default()
-        .0;
+    let set = call.split().0;
     world.need(set)?;
     call::require(call.object()?, &["instanceIds"])?;
     let chosen = chosen(world, set, &call.body)?;

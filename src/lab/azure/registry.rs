@@ -183,20 +183,9 @@ pub fn delete(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
         .with("retry-after", world.retry_after(DELETING)))
 }
 
-/// The registry that an action's path is about.
-fn subject(world: &World, call: &Call) -> Result<String, ArmError> {
-    let id = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default()
-        .0;
-    Ok(world.need(id)?.id.clone())
-}
-
 /// `POST …/listCredentials`
 pub fn credentials(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     let registry = world.need(&id)?;
     if registry.body["properties"]["adminUserEnabled"] != true {
         return Err(ArmError::bad(
@@ -232,7 +221,7 @@ fn check_tasks(world: &World, id: &str) -> Result<(), ArmError> {
 
 /// `POST …/listBuildSourceUploadUrl`
 pub fn upload_url(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     check_tasks(world, &id)?;
     let path = format!(
         "source/{}/{}.tar.gz",
@@ -245,7 +234,7 @@ pub fn upload_url(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `POST …/scheduleRun`
 pub fn schedule(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     check_tasks(world, &id)?;
     let asked = call.object()?.clone();
     if asked["type"] != "DockerBuildRequest" {
@@ -472,7 +461,7 @@ pub fn run(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `GET …/runs`, the newest first.
 pub fn runs(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     let mut all: Vec<_> = world.of_kind(RUN, &id).collect();
     all.sort_by_key(|it| std::cmp::Reverse(it.created));
     let all = all.into_iter().map(|it| now(world, &it.body, &it.secret).0);
@@ -481,7 +470,7 @@ pub fn runs(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `POST …/runs/{run}/listLogSasUrl`
 pub fn log_url(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let run = subject(world, call)?;
+    let run = kinds::subject(world, call)?;
     let registry = ids::name(above(&run));
     let path = format!("/blobs/logs/{registry}/{}/rawtext.log", ids::name(&run));
     let url = blobs::signed(world, &call.base, &path);
@@ -495,7 +484,7 @@ fn above(run: &str) -> &str {
 
 /// `POST …/runs/{run}/cancel`
 pub fn cancel(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     let run = world.need(&id)?;
     let over = ["Succeeded", "Failed", "Canceled"];
     let status = now(world, &run.body, &run.secret).0["properties"]["status"].clone();

@@ -230,11 +230,7 @@ pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `POST …/listKeys` and `…/regenerateKey`
 pub fn keys(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let (id, what) = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default();
+    let (id, what) = call.split();
     let account = world.need(id)?;
     if account.body["properties"]["provisioningState"] != "Succeeded" {
         return Err(ArmError::conflict(

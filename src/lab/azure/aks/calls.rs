@@ -31,17 +31,6 @@ pub fn accepted(world: &World, call: &Call, id: &str, operation: &str) -> Answer
         .with("retry-after", world.retry_after(10.0))
 }
 
-/// The cluster that the path of an action is about, as it writes itself.
-fn subject(world: &World, call: &Call) -> Result<String, ArmError> {
-    let id = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default()
-        .0;
-    Ok(world.need(id)?.id.clone())
-}
-
 /// `GET …/managedClusters`
 pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     let scope = call.path.split("/providers/").next().unwrap_or_default();
@@ -119,7 +108,7 @@ fn cancel(world: &mut World, cluster: &str) -> bool {
 
 /// `POST …/abort`
 pub fn abort(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     if !cancel(world, &id) {
         return Ok(Answer::empty(StatusCode::NO_CONTENT));
     }
@@ -137,7 +126,7 @@ pub fn abort(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `POST …/stop` and `…/start`
 pub fn power(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     let run = call
         .path
         .to_ascii_lowercase()
@@ -187,7 +176,7 @@ pub fn runs(world: &mut World, id: &str, run: bool) {
 
 /// `POST …/rotateClusterCertificates`
 pub fn rotate(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let id = subject(world, call)?;
+    let id = kinds::subject(world, call)?;
     guard::write(world, &id, &Value::Null)?;
     check_idle(world, &id)?;
     super::check_running(world, &id)?;

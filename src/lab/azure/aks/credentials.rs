@@ -20,11 +20,7 @@ const CLIENT: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
 
 /// `POST …/listClusterUserCredential` and `…/listClusterAdminCredential`
 pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let (id, what) = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default();
+    let (id, what) = call.split();
     let cluster = world.need(id)?;
     let admin = what.eq_ignore_ascii_case("listClusterAdminCredential");
     let properties = &cluster.body["properties"];

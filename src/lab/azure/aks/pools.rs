@@ -281,12 +281,7 @@ pub fn put(world: &mut World, id: &str, body: &Value) -> Result<Put, ArmError> {
 
 /// `GET …/agentPools`
 pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let cluster = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default()
-        .0;
+    let cluster = call.split().0;
     world.need(cluster)?;
     let all = world.of_kind(POOL, cluster).map(|it| it.body.clone());
     Ok(page(call, all.collect()))
@@ -321,13 +316,7 @@ pub fn delete(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `GET …/agentPools/{pool}/machines`: which machine is which node.
 pub fn machines(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let pool = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default()
-        .0;
-    let pool = world.need(pool)?.id.clone();
+    let pool = kinds::subject(world, call)?;
     let all = nodes::of_pool(world, &pool).map(|machine| nodes::machine(&pool, machine));
     Ok(page(call, all.collect()))
 }
@@ -346,13 +335,7 @@ pub fn machine(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// `POST …/agentPools/{pool}/deleteMachines`
 pub fn delete_machines(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
-    let pool = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default()
-        .0;
-    let pool = world.need(pool)?.id.clone();
+    let pool = kinds::subject(world, call)?;
     let cluster = of(&pool).to_owned();
     check_idle(world, &cluster)?;
     check_running(world, &cluster)?;
@@ -400,13 +383,7 @@ pub fn delete_machines(world: &mut World, call: &Call) -> Result<Answer, ArmErro
 /// disk, one after the other.
 pub fn upgrade_image(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     use super::super::machines::Power;
-    let pool = call
-        .path
-        .trim_end_matches('/')
-        .rsplit_once('/')
-        .unwrap_or_default()
-        .0;
-    let pool = world.need(pool)?.id.clone();
+    let pool = kinds::subject(world, call)?;
     let cluster = of(&pool).to_owned();
     check_idle(world, &cluster)?;
     check_running(world, &cluster)?;
