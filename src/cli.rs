@@ -11,6 +11,7 @@ use crate::{
         self,
         perftest::{self, Failure},
     },
+    core::azure::entra,
     immortal::first,
 };
 
@@ -117,6 +118,8 @@ enum Command {
     Clean(commands::azure::clean::Args),
     Cluster(commands::azure::cluster::Args),
     Build(commands::azure::build::Args),
+    #[command(name = entra::COMMAND, hide = true)]
+    AzureToken(commands::azure::token::Args),
     Keys(commands::keys::Args),
     Themes(commands::themes::Args),
     /// The immortal throughput test: a job sends, a server sends back
@@ -165,6 +168,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Clean(args)) => commands::azure::clean::run(&args),
         Some(Command::Cluster(args)) => commands::azure::cluster::run(&args),
         Some(Command::Build(args)) => commands::azure::build::run(&args),
+        Some(Command::AzureToken(args)) => commands::azure::token::run(args),
         Some(Command::Keys(args)) => commands::keys::run(&args),
         Some(Command::Themes(args)) => commands::themes::run(&args),
         Some(Command::Perftest(command)) => Ok(run_perftest(command)),

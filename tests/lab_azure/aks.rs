@@ -12,10 +12,10 @@ use crate::azure::{Azure, Reply};
 use crate::support::{Lab, PATIENCE};
 use crate::{FAST, lab};
 
-const AKS: &str = "2026-06-01";
+pub const AKS: &str = "2026-06-01";
 const COMPUTE: &str = "2024-11-01";
 
-fn body(count: u64) -> Value {
+pub fn body(count: u64) -> Value {
     json!({
         "location": "eastus",
         "identity": {"type": "SystemAssigned"},
@@ -32,7 +32,7 @@ fn body(count: u64) -> Value {
     })
 }
 
-fn cluster(group: &str) -> String {
+pub fn cluster(group: &str) -> String {
     format!("{group}/providers/Microsoft.ContainerService/managedClusters/test")
 }
 

@@ -9,12 +9,14 @@ mod support;
 mod aks;
 mod azure;
 mod deployments;
+mod entra;
 mod groups;
 mod prices;
 mod registry;
 mod sign_in;
 mod storage;
 mod table;
+mod typed;
 
 /// Arguments of a lab with an Azure in which nothing takes long.
 const FAST: [&str; 3] = ["--azure", "--azure-time-scale", "200"];

@@ -10,7 +10,7 @@ use super::{
     apply::{Tell, patiently},
     client::{Call, Client},
     error::Failure,
-    kubernetes,
+    kubernetes, machines,
     preflight::{self, Lock},
     template,
 };
@@ -41,6 +41,9 @@ pub struct Cleaner<'a> {
     /// What is not ours and may go nevertheless, by name.
     pub also: &'a [String],
 }
+
+/// The power of a cluster that answers nobody.
+const STOPPED: &str = "Stopped";
 
 fn is_ours(resource: &Value) -> bool {
     resource["tags"][OWNER.0] == OWNER.1
@@ -227,21 +230,26 @@ impl Cleaner<'_> {
         self.secrets(preview).await
     }
 
+    /// Whether the cluster is there and can be asked.
+    pub async fn cluster_runs(&self) -> Result<bool, Failure> {
+        Ok(self.power().await?.is_some_and(|power| power != STOPPED))
+    }
+
+    /// The cluster's power, in Azure's word; none if there is no cluster.
+    async fn power(&self) -> Result<Option<String>, Failure> {
+        machines::power(self.client, &self.paths, &self.settings.cluster.name).await
+    }
+
     async fn secrets(&self, preview: &mut Preview) -> Result<(), Failure> {
         if !self.kubeconfig.is_file() {
             return Ok(());
         }
-        let cluster = Call::get(
-            "read the cluster",
-            self.paths.cluster(&self.settings.cluster.name),
-            api::CONTAINER_SERVICE,
-        );
-        let Some(found) = self.client.find(&cluster).await? else {
+        let Some(power) = self.power().await? else {
             return Ok(());
         };
-        if found["properties"]["powerState"]["code"] == "Stopped" {
+        if power == STOPPED {
             preview.refused.push(
-                "the cluster is stopped: its secrets cannot be deleted until it is started"
+                "the cluster is stopped: nothing in it can be deleted until it is started"
                     .to_owned(),
             );
             return Ok(());

@@ -26,7 +26,11 @@ use super::{
 };
 use crate::{
     core::{
-        azure::{progress::Progress, settings::Settings},
+        azure::{
+            entra,
+            progress::Progress,
+            settings::{Azure, Settings},
+        },
         workload::text::quote,
     },
     secret::Secret,
@@ -42,13 +46,16 @@ const NODES_WITHIN: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Fetches the cluster's credentials and writes them to `path`, for nobody else to
-/// read. The user's own kubeconfig is not touched.
+/// read. The user's own kubeconfig is not touched. Where the cluster asks for Entra's
+/// word, `program`, which is this one, is to give it.
 pub async fn write_kubeconfig(
     client: &Client,
     paths: &Paths,
-    cluster: &str,
+    settings: &Settings,
     path: &Path,
+    program: &Path,
 ) -> Result<(), Failure> {
+    let cluster = &settings.cluster.name;
     let wanted = format!("fetch the credentials of the cluster {cluster}");
     let call = Call::post(
         &wanted,
@@ -65,12 +72,30 @@ pub async fn write_kubeconfig(
     if text.is_empty() {
         return Err(Failure::new(&wanted, "the answer holds no kubeconfig"));
     }
+    let text = sign_in_ourselves(&text, &settings.azure, program).unwrap_or(text);
     write_private(path, &text).map_err(|error| {
         Failure::new(
             &wanted,
             format!("{} cannot be written: {error}", path.display()),
         )
     })
+}
+
+/// The kubeconfig `text` with our own command where it asks for `kubelogin`; none if
+/// it does not.
+fn sign_in_ourselves(text: &[u8], azure: &Azure, program: &Path) -> Option<Vec<u8>> {
+    let mut config: Value = serde_yaml::from_slice(text).ok()?;
+    let program = program.to_str()?;
+    let mut changed = false;
+    for user in config["users"].as_array_mut()? {
+        let exec = &mut user["user"]["exec"];
+        if let Some(ours) = entra::instead(exec, program, azure) {
+            *exec = ours;
+            changed = true;
+        }
+    }
+    let written = serde_yaml::to_string(&config).ok()?;
+    changed.then_some(written.into_bytes())
 }
 
 /// Writes `bytes` for the owner alone, whole or not at all.

@@ -7,7 +7,8 @@ use std::{
 };
 
 use kube::config::{
-    AuthInfo, Cluster, Config, ExecAuthCluster, ExecInteractiveMode, Kubeconfig, KubeconfigError,
+    AuthInfo, Cluster, Config, ExecAuthCluster, ExecConfig, ExecInteractiveMode, Kubeconfig,
+    KubeconfigError,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -16,6 +17,7 @@ use super::{
     failure::{Failure, Kind, quote},
     proxy,
 };
+use crate::core::azure::entra;
 
 /// How long a connection may take to be made.
 const CONNECT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -253,6 +255,9 @@ fn of_cluster(cluster: &Cluster) -> Result<Config, Failure> {
 
 fn of_user(mut user: AuthInfo, cluster: &Cluster) -> Result<AuthInfo, Failure> {
     if let Some(exec) = &mut user.exec {
+        if exec.command.as_deref() == Some(entra::KUBELOGIN) && !is_on_path(entra::KUBELOGIN) {
+            sign_in_ourselves(exec);
+        }
         // Anything else lets the plug-in write over the screen and read its keys.
         exec.interactive_mode = Some(ExecInteractiveMode::Never);
         if exec.provide_cluster_info {
@@ -266,6 +271,29 @@ fn of_user(mut user: AuthInfo, cluster: &Cluster) -> Result<AuthInfo, Failure> {
         }
     }
     Ok(user)
+}
+
+/// Puts this program in the place of the plug-in that an AKS cluster's kubeconfig asks
+/// for, and that is not here.
+fn sign_in_ourselves(exec: &mut ExecConfig) {
+    let Some(program) = std::env::current_exe().ok() else {
+        return;
+    };
+    exec.command = program.to_str().map(str::to_owned);
+    exec.args = Some(entra::arguments(
+        exec.args.as_deref().unwrap_or_default(),
+        None,
+    ));
+    exec.api_version = Some(entra::API.to_owned());
+}
+
+fn is_on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|dir| {
+            let there = dir.join(program);
+            there.is_file() || there.with_extension("exe").is_file()
+        })
+    })
 }
 
 fn in_cluster(options: &Options) -> Result<Loaded, Failure> {

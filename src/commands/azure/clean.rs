@@ -6,9 +6,8 @@ use clap::ValueEnum;
 use color_eyre::eyre::{Result, bail};
 use serde_json::json;
 
-use super::{ConfigArgs, Times, confirm, provision};
+use super::{ConfigArgs, Times, cleaning::Cleaning, confirm, provision};
 use crate::{
-    adapters::azure::{api::Paths, clean::Cleaner, preflight},
     app::logging,
     commands::{on_runtime, print},
     core::azure::clean::{Fate, Preview, Scope},
@@ -49,7 +48,7 @@ pub struct Args {
 enum Extent {
     /// The resource group with everything in it
     All,
-    /// auth, the storage account and the registry; the cluster stays
+    /// auth, the workload with its volumes, the storage account and the registry; the cluster stays
     Most,
     /// The role assignment, and the secrets of registry and share
     Auth,
@@ -74,22 +73,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let settings = args.config.load()?;
     on_runtime(async {
         let client = super::sign_in(&settings).await?;
-        let subscription = preflight::subscription(&client, &settings.azure.subscription).await?;
-        let kubeconfig = super::kubeconfig(&settings)?;
-        let cleaner = Cleaner {
-            client: &client,
-            settings: &settings,
-            paths: Paths {
-                subscription: subscription["subscriptionId"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned(),
-                group: settings.azure.resource_group.clone(),
-            },
-            kubeconfig: &kubeconfig,
-            also: &args.also,
-        };
-        let preview = cleaner.preview(args.scope.into()).await?;
+        let cleaning = Cleaning::new(&client, &settings, &args.also).await?;
+        let preview = cleaning.preview(args.scope.into()).await?;
         print(&if args.json {
             format!("{}\n", json!(preview))
         } else {
@@ -123,12 +108,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
         let mut times = Times::default();
         let mut tell = provision::teller(args.json, &mut times);
-        cleaner.carry_out(&preview, &mut tell).await?;
+        cleaning.carry_out(&preview, &mut tell).await?;
         drop(tell);
-        if preview.scope == Scope::All {
-            // Credentials of a cluster that is gone are of no use, and secret.
-            let _ = std::fs::remove_file(&kubeconfig);
-        }
         print(&if args.json {
             format!("{}\n", json!({"what": "gone"}))
         } else {

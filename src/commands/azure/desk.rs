@@ -7,17 +7,12 @@ use color_eyre::eyre::{Result, eyre};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, Times, provision};
+use super::{ConfigArgs, Times, cleaning::Cleaning, provision};
 use crate::{
     adapters::{
         azure::{
-            Client, Cloud, Notice,
-            api::Paths,
-            apply,
-            clean::Cleaner,
-            credential,
+            Client, Cloud, Notice, apply, credential,
             plan::{self, Planned},
-            preflight,
         },
         sink::{Closed, Sink},
     },
@@ -239,30 +234,13 @@ async fn clean(
     preview: Option<&Preview>,
     say: &mpsc::UnboundedSender<Progress>,
 ) -> Result<Preview> {
-    let subscription = preflight::subscription(client, &settings.azure.subscription).await?;
-    let kubeconfig = super::kubeconfig(settings)?;
-    let cleaner = Cleaner {
-        client,
-        settings,
-        paths: Paths {
-            subscription: subscription["subscriptionId"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-            group: settings.azure.resource_group.clone(),
-        },
-        kubeconfig: &kubeconfig,
-        also: &[],
-    };
+    let cleaning = Cleaning::new(client, settings, &[]).await?;
     let Some(preview) = preview else {
-        return Ok(cleaner.preview(scope).await?);
+        return cleaning.preview(scope).await;
     };
     let mut tell = |progress| {
         let _ = say.send(progress);
     };
-    cleaner.carry_out(preview, &mut tell).await?;
-    if scope == Scope::All {
-        let _ = std::fs::remove_file(&kubeconfig);
-    }
+    cleaning.carry_out(preview, &mut tell).await?;
     Ok(preview.clone())
 }

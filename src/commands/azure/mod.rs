@@ -2,10 +2,12 @@
 
 pub mod build;
 pub mod clean;
+mod cleaning;
 pub mod cluster;
 mod context;
 pub mod desk;
 pub mod provision;
+pub mod token;
 mod words;
 
 use std::{

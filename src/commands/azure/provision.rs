@@ -193,7 +193,8 @@ pub async fn carry_out(
             settings.cluster.name
         ),
     });
-    kubernetes::write_kubeconfig(client, &planned.paths, &settings.cluster.name, &path).await?;
+    let program = std::env::current_exe().wrap_err("cannot tell where this program is")?;
+    kubernetes::write_kubeconfig(client, &planned.paths, settings, &path, &program).await?;
     let cluster = kubernetes::connect(&path).await?;
     kubernetes::wait_for_nodes(&cluster, settings.cluster.nodes, tell).await?;
     tell(Progress::Step {

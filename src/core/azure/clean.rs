@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// The resource group, with everything in it.
     All,
-    /// `auth`, the storage account and the registry; the cluster stays.
+    /// `auth`, the workload, the storage account and the registry; the cluster stays.
     Most,
     /// Role assignments, and the secrets for registry and share.
     Auth,
@@ -28,7 +28,8 @@ impl Scope {
 /// Something that the clean came upon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
-    /// Its id: an Azure id, or `secret/NAMESPACE/NAME` in the cluster.
+    /// Its id: an Azure id, or in the cluster `secret/NAMESPACE/NAME`, or
+    /// `workload/KIND/NAME/UID` in the workload's namespace.
     pub id: String,
     /// Its type, in words.
     pub kind: String,

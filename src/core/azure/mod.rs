@@ -4,6 +4,7 @@
 pub mod check;
 pub mod clean;
 pub mod desk;
+pub mod entra;
 pub mod names;
 pub mod plan;
 pub mod progress;

@@ -1,0 +1,174 @@
+//! Commands as a person types them, against the lab's Azure.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use aks_tui::config::write;
+use aks_tui::core::azure::settings::{CloudName, Settings, SignIn};
+use serde_json::Value;
+
+use crate::azure::Azure;
+use crate::lab;
+use crate::support::{Lab, required};
+
+const GROUP: &str = "rg1";
+const CLUSTER: &str = "test";
+
+/// What `azure.json` says, as settings.
+pub fn settings(azure: &Azure) -> Settings {
+    let mut settings = Settings::default();
+    settings.azure.subscription = azure.text("subscription");
+    settings.azure.tenant = azure.text("tenant");
+    GROUP.clone_into(&mut settings.azure.resource_group);
+    settings.azure.sign_in = SignIn::ServicePrincipal;
+    settings.azure.cloud = CloudName::Custom;
+    settings.azure.custom.resource_manager = azure.text("resource_manager");
+    settings.azure.custom.authority = azure.text("authority");
+    settings.azure.custom.certificate_authority = azure.text("certificate_authority");
+    CLUSTER.clone_into(&mut settings.cluster.name);
+    "xyzstorage".clone_into(&mut settings.storage.account);
+    "logs".clone_into(&mut settings.storage.shares[0].name);
+    "xyzregistry".clone_into(&mut settings.registry.name);
+    settings
+}
+
+/// Somebody with a shell, a settings file and a sign-in.
+pub struct Typist {
+    /// Ends when nobody types any more.
+    _lab: Lab,
+    home: tempfile::TempDir,
+    sign_in: [(&'static str, String); 3],
+}
+
+/// What a command said and how it ended.
+pub struct Said {
+    pub out: String,
+    pub err: String,
+    pub code: i32,
+}
+
+impl Typist {
+    pub fn new() -> Self {
+        let lab = lab(&["--backoff", "none"]);
+        let azure = Azure::stranger(&lab);
+        let home = tempfile::tempdir().unwrap();
+        let text = write::commented(&settings(&azure));
+        std::fs::write(home.path().join("aks-tui.yaml"), text).unwrap();
+        Self {
+            sign_in: [
+                ("AZURE_TENANT_ID", azure.text("tenant")),
+                ("AZURE_CLIENT_ID", azure.text("client_id")),
+                ("AZURE_CLIENT_SECRET", azure.text("client_secret")),
+            ],
+            home,
+            _lab: lab,
+        }
+    }
+
+    /// Where `provision` puts the cluster's credentials.
+    pub fn kubeconfig(&self) -> PathBuf {
+        let name = format!("{GROUP}.{CLUSTER}");
+        self.home
+            .path()
+            .join("state/azure")
+            .join(name)
+            .join("kubeconfig")
+    }
+
+    /// Types a command in the directory of the settings file.
+    pub fn types(&self, line: &str) -> Said {
+        self.runs(env!("CARGO_BIN_EXE_aks-tui"), line)
+    }
+
+    /// The same; it must end well.
+    #[track_caller]
+    pub fn must(&self, line: &str) -> String {
+        let said = self.types(line);
+        assert_eq!(said.code, 0, "{line}: {}{}", said.out, said.err);
+        said.out
+    }
+
+    /// Asks the cluster.
+    #[track_caller]
+    pub fn kubectl(&self, line: &str) -> String {
+        let kubeconfig = self.kubeconfig();
+        let said = self.runs(
+            "kubectl",
+            &format!("--kubeconfig {} {line}", kubeconfig.display()),
+        );
+        assert_eq!(said.code, 0, "kubectl {line}: {}", said.err);
+        said.out
+    }
+
+    fn runs(&self, program: &str, line: &str) -> Said {
+        let output = Command::new(program)
+            .args(line.split_whitespace())
+            .current_dir(self.home.path())
+            .env("HOME", self.home.path())
+            .env("AKS_TUI_STATE", self.home.path().join("state"))
+            .envs(self.sign_in.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said {
+            out: text(output.stdout),
+            err: text(output.stderr),
+            code: output.status.code().unwrap(),
+        }
+    }
+}
+
+/// Whether kubectl is there; says so when it is not.
+fn kubectl_is_here() -> bool {
+    let version = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output();
+    let here = version.is_ok_and(|it| it.status.success());
+    if !here {
+        assert!(!required("kubectl"), "kubectl is required and not there");
+        println!("skipped: there is no kubectl on this machine");
+    }
+    here
+}
+
+#[tokio::test]
+async fn most_takes_the_workload_before_the_share_it_is_on_and_leaves_the_cluster() {
+    if !kubectl_is_here() {
+        return;
+    }
+    let desk = Typist::new();
+    desk.must("provision --yes");
+    let kubeconfig = desk.kubeconfig().display().to_string();
+    desk.must(&format!(
+        "deploy perftest --storage share:logs --rate 1MiB --kubeconfig {kubeconfig}"
+    ));
+    desk.kubectl("create deployment other --image=aks-tui/pause");
+
+    // Also whoever did not make the cluster sees what is in it.
+    std::fs::remove_file(desk.kubeconfig()).unwrap();
+    let shown = desk.types("clean most --preview --json");
+    assert_eq!(shown.code, 2, "{}", shown.err);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    let goes: Vec<_> = shown["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| format!("{} {} {}", it["fate"], it["kind"], it["name"]).replace('"', ""))
+        .collect();
+    let at = |what: &str| goes.iter().position(|it| it == what).expect(what);
+    let workload = at("delete deployment default/generated-perftestclient");
+    assert!(workload < at("delete storage account xyzstorage"));
+    at("delete persistent volume default/aks-tui-default-logs");
+    at("delete secret default/azure-fileshare-secret");
+    assert!(!goes.iter().any(|it| it.contains("other")), "{goes:?}");
+
+    desk.must("clean most --yes");
+    let left = desk.kubectl("get deployments,services,pvc,pv -o name");
+    assert_eq!(left.trim(), "deployment.apps/other\nservice/kubernetes");
+    assert_eq!(
+        desk.types("clean most --preview").code,
+        0,
+        "nothing is left"
+    );
+}
