@@ -10,7 +10,7 @@ use crate::core::{
     model::Model,
     time::Time,
     trial::{DEADLINE, Trial, TrialId},
-    update::fault::healing,
+    update::fault::{has_machines, healing},
 };
 
 use super::wires::Wires;
@@ -23,6 +23,9 @@ const HEAL_AGAIN: Duration = Duration::from_secs(10);
 
 /// How long a cockpit that leaves waits for a heal.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How long it waits until Azure has started a machine.
+const FAREWELL_TO_MACHINES: Duration = Duration::from_secs(90);
 
 /// What is to be done for a trial now.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +44,7 @@ pub struct Attendant {
     expired: Option<TrialId>,
     stalled: Option<TrialId>,
     heal_sent: Option<(TrialId, Time)>,
+    looked: bool,
 }
 
 impl Default for Attendant {
@@ -59,6 +63,7 @@ impl Attendant {
             expired: None,
             stalled: None,
             heal_sent: None,
+            looked: false,
         }
     }
 
@@ -66,6 +71,10 @@ impl Attendant {
     pub fn attend(&mut self, model: &Model, now: Time) -> Option<Need> {
         if let Some(heal) = self.heal(model, now) {
             return Some(Need::Effect(heal));
+        }
+        if !self.looked && has_machines(model) {
+            self.looked = true;
+            return Some(Need::Effect(Effect::LookAtMachines));
         }
         let trial = model.ledger.trials().last()?;
         if trial.marks.recovered.is_some()
@@ -125,6 +134,11 @@ impl Attendant {
 /// the journal, and the victim's own clock ends it, too.
 pub async fn heal_before_leaving(model: &mut Model, wires: &mut Wires) {
     let Some(heal) = healing(model) else { return };
+    let patience = if heal.is_azures() {
+        FAREWELL_TO_MACHINES
+    } else {
+        FAREWELL
+    };
     if wires.effects.send(heal).await.is_err() {
         return;
     }
@@ -138,7 +152,7 @@ pub async fn heal_before_leaving(model: &mut Model, wires: &mut Wires) {
             }
         }
     };
-    if tokio::time::timeout(FAREWELL, healed).await.is_err() {
+    if tokio::time::timeout(patience, healed).await.is_err() {
         tracing::error!("left without knowing that the fault is healed");
     }
 }

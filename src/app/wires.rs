@@ -117,6 +117,29 @@ impl Socket {
         wishes
     }
 
+    /// Takes the wishes about Azure's machines out of the stream; what heals
+    /// everything goes both ways.
+    pub fn split_machines(&mut self) -> mpsc::Receiver<Effect> {
+        let (rest, effects) = mpsc::channel(EFFECTS);
+        let (machines, orders) = mpsc::channel(EFFECTS);
+        let mut all = std::mem::replace(&mut self.effects, effects);
+        tokio::spawn(async move {
+            while let Some(effect) = all.recv().await {
+                let sent = if effect.is_azures() {
+                    machines.send(effect).await.is_ok()
+                } else {
+                    let both = effect == Effect::HealLeftovers;
+                    let also = !both || machines.send(effect.clone()).await.is_ok();
+                    also && rest.send(effect).await.is_ok()
+                };
+                if !sent {
+                    return;
+                }
+            }
+        });
+        orders
+    }
+
     /// Where facts go.
     pub fn sink(&self) -> Sink {
         self.sink.clone()

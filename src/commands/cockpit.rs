@@ -16,7 +16,7 @@ use crate::{
         wires::{self, Laid},
     },
     cli::{ClusterArgs, LooksArgs},
-    commands::azure::{ConfigArgs, desk},
+    commands::azure::{ConfigArgs, desk, hands},
     core::{
         event::{Event, Fact, Trouble},
         update::ui::Ui,
@@ -49,7 +49,8 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs, config: ConfigArgs) -> Result<E
             });
         }
         let wishes = socket.split_azure();
-        desk::start(config, socket.sink(), wishes, socket.closing());
+        desk::start(config.clone(), socket.sink(), wishes, socket.closing());
+        hands::start(config, &mut socket, args.read_only);
         let adapter = socket.start(args.into());
         let opened = Cockpit::open(looks, model, ui, wires);
         let left = match opened {

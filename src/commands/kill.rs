@@ -9,6 +9,7 @@ use color_eyre::eyre::{Result, bail, eyre};
 use serde::Serialize;
 
 use super::{
+    azure::{ConfigArgs, hands},
     complain, duration,
     headless::{Ending, Faults, Plan, Runner, Targets, TrialOutcome},
 };
@@ -19,6 +20,7 @@ use crate::{
         wires::{self, Laid},
     },
     cli::ClusterArgs,
+    core::azure::machines::UNSUPPORTED,
 };
 
 /// Inject one fault and follow it until the workload is back, or is not
@@ -50,6 +52,9 @@ pub struct Args {
     /// Print what came of it as one JSON object on standard output
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    config: ConfigArgs,
 
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -92,8 +97,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
             complain(&trouble.what);
         }
         let Laid {
-            wires, run, socket, ..
+            wires,
+            run,
+            mut socket,
+            ..
         } = laid;
+        let of_machines = matches!(args.fault, Faults::One(fault) if fault.by_azure().is_some());
+        if of_machines && hands::warn() {
+            complain(UNSUPPORTED);
+        }
+        hands::start(args.config, &mut socket, false);
         let adapter = socket.start(args.cluster.into());
         let stop = async {
             interrupted.await;

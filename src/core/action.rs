@@ -262,6 +262,10 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::Inject(Fault::NetworkDelay), "delay_network", "delay", "delay what the pod of the side aimed at sends, for a time";
     Action::Inject(Fault::NetworkLoss), "lossy_network", "loss", "lose a part of what the pod of the side aimed at sends, for a time";
     Action::Inject(Fault::NodeOff), "power_off_node", "node off", "power off the node that the side aimed at runs on";
+    Action::Inject(Fault::NodeRestart), "restart_node", "restart", "have Azure restart the machine of the node that the side aimed at runs on";
+    Action::Inject(Fault::NodePowerOff), "power_off_machine", "vm off", "have Azure power off the machine of the node that the side aimed at runs on";
+    Action::Inject(Fault::NodeDeallocate), "deallocate_node", "deallocate", "have Azure deallocate the machine of the node that the side aimed at runs on";
+    Action::Inject(Fault::NodeReimage), "reimage_node", "reimage", "have Azure reimage the machine of the node that the side aimed at runs on";
     Action::Aim(Target::Role(Role::Client)), "aim_client", "client", "aim at the client";
     Action::Aim(Target::Role(Role::Server)), "aim_server", "server", "aim at the server";
     Action::Aim(Target::Random), "aim_random", "random", "aim at one of the two, drawn at the kill";

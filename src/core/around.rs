@@ -14,6 +14,8 @@ pub enum Ability {
     Network,
     /// Switch the power of a node off and on.
     Power,
+    /// Have Azure do something to the machine of a node.
+    Machines,
 }
 
 /// A node, reduced to what the cockpit shows and measures.
@@ -28,6 +30,9 @@ pub struct Node {
     /// It was aks-tui that switched it off.
     #[serde(default)]
     pub off_by_us: bool,
+    /// Azure's id of its machine, where it is one of Azure's.
+    #[serde(default)]
+    pub machine: Option<String>,
 }
 
 /// A pod that runs on a node.

@@ -42,6 +42,10 @@ pub enum Effect {
         /// Its name.
         node: String,
     },
+    /// Look at the machines of the nodes. Answered by
+    /// [`Able`](super::event::Fact::Able) and, if they could be seen, by
+    /// [`Bed`](super::event::Fact::Bed).
+    LookAtMachines,
     /// Look for the volumes that programs write their data to. Each is answered by
     /// [`DataVolume`](super::event::Fact::DataVolume).
     LookForVolumes {
@@ -107,6 +111,17 @@ pub enum Effect {
     Redraw,
     /// Leave.
     Quit,
+}
+
+impl Effect {
+    /// Whether Azure does it, to machines or by looking.
+    pub const fn is_azures(&self) -> bool {
+        match self {
+            Self::Inject { fault, .. } | Self::Heal { fault, .. } => fault.by_azure().is_some(),
+            Self::LookAtMachines => true,
+            _ => false,
+        }
+    }
 }
 
 /// A movement in the cockpit's own log.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     around::{Ability, Node, Residents, Volume},
-    azure::desk::Seen,
+    azure::{bed::Told, desk::Seen},
     deploy::{Plan, Progress as Rollout},
     time::Time,
     trial::{Fault, TrialId, Victim},
@@ -248,6 +248,8 @@ pub enum Fact {
     FinishRequested,
     /// Something was seen of Azure.
     Azure(Seen),
+    /// Something was seen of what there is in Azure.
+    Bed(Told),
     /// What a deployment would do is being worked out.
     DeployPlanning,
     /// It is known what a deployment, or its end, would do.

@@ -47,7 +47,7 @@ pub struct Glyphs {
     pub at_most: &'static str,
     /// From here to there.
     pub arrow: &'static str,
-    phases: [&'static str; 8],
+    phases: [&'static str; 9],
     spinner: &'static [&'static str],
     frames: [border::Set<'static>; 2],
 }
@@ -86,7 +86,7 @@ const UNICODE: Glyphs = Glyphs {
     lamps: ["●", "○"],
     at_most: "≤",
     arrow: "→",
-    phases: ["▁", "░", "═", "≡", "╌", "▒", "▓", "█"],
+    phases: ["▁", "░", "═", "┅", "≡", "╌", "▒", "▓", "█"],
     spinner: &["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"],
     frames: [border::ROUNDED, border::THICK],
 };
@@ -111,7 +111,7 @@ const ASCII: Glyphs = Glyphs {
     lamps: ["*", "o"],
     at_most: "<=",
     arrow: "->",
-    phases: ["_", ":", "%", "~", ".", "-", "+", "="],
+    phases: ["_", ":", "%", "^", "~", ".", "-", "+", "="],
     spinner: &["|", "/", "-", "\\"],
     frames: [ascii_frame("-"), ascii_frame("=")],
 };

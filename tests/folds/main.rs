@@ -6,6 +6,7 @@
 mod facts;
 
 mod lasting;
+mod machines;
 mod model;
 mod random;
 mod story;

@@ -1,9 +1,11 @@
 //! A cluster, its nodes and what opens it.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use k8s_openapi::api::core::v1::{ConfigMap, Node};
-use kube::api::{Api, ListParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use kube::api::{Api, ListParams, LogParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
@@ -91,7 +93,7 @@ async fn until(client: &Client, what: &str, fit: impl Fn(&[Node]) -> bool) -> Ve
             if fit(&now) {
                 return now;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let waiting = tokio::time::timeout(PATIENCE, waiting).await;
@@ -313,6 +315,86 @@ async fn a_machines_power_is_a_nodes_power() {
     );
 }
 
+/// The power of every machine of a cluster.
+async fn powers(azure: &Azure, cluster: &str) -> Vec<String> {
+    let machines = format!("{cluster}/agentPools/nodepool1/machines");
+    let machines = azure.get(&machines, AKS).await.body;
+    let mut powers = Vec::new();
+    for machine in machines["value"].as_array().unwrap() {
+        let id = machine["properties"]["resourceId"].as_str().unwrap();
+        let view = azure.get(&format!("{id}/instanceView"), COMPUTE).await.body;
+        let code = view["statuses"][1]["code"].as_str().unwrap();
+        powers.push(code.trim_start_matches("PowerState/").to_owned());
+    }
+    powers
+}
+
+/// Says whether its directory is that of its last life.
+const DIARY: &str = "if [ -e /diary/page ]; then echo an old diary; else echo a new diary; fi; \
+     touch /diary/page; while :; do sleep 1; done";
+
+/// What a container says in its present life, which is not the one of `before`.
+async fn says(pods: &Api<Pod>, before: Option<&str>) -> (String, String) {
+    for _ in 0..600 {
+        let pod = pods.get("diarist").await.unwrap();
+        let statuses = pod.status.and_then(|it| it.container_statuses);
+        let life = statuses.and_then(|it| it.first()?.container_id.clone());
+        if let Some(life) = life.filter(|life| Some(life.as_str()) != before)
+            && let Ok(text) = pods.logs("diarist", &LogParams::default()).await
+            && !text.is_empty()
+        {
+            return (life, text);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let pod = pods.get("diarist").await.unwrap();
+    panic!("the pod says nothing anew: {:?}", pod.status);
+}
+
+#[tokio::test]
+async fn a_restarted_machine_has_its_disk_and_a_reimaged_one_a_fresh_one() {
+    let lab = lab(&[]);
+    let azure = Azure::of(&lab).await;
+    let group = azure.make_group("rg1").await;
+    let cluster = create(&azure, &group, 1).await;
+    let client = open(&azure, &cluster).await;
+    until(&client, "its node is ready", |it| {
+        it.len() == 1 && it.iter().all(is_ready)
+    })
+    .await;
+    let machines = format!("{cluster}/agentPools/nodepool1/machines");
+    let machines = azure.get(&machines, AKS).await.body;
+    let id = machines["value"][0]["properties"]["resourceId"].clone();
+    let id = id.as_str().unwrap();
+
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let pod = json!({
+        "metadata": {"name": "diarist"},
+        "spec": {
+            "volumes": [{"name": "diary", "emptyDir": {}}],
+            "containers": [{
+                "name": "diarist", "image": "aks-tui/shell", "command": ["sh", "-c", DIARY],
+                "volumeMounts": [{"name": "diary", "mountPath": "/diary"}],
+            }],
+        },
+    });
+    let pod = serde_json::from_value(pod).unwrap();
+    pods.create(&PostParams::default(), &pod).await.unwrap();
+    let (life, said) = says(&pods, None).await;
+    assert_eq!(said.trim(), "a new diary");
+    let act = async |action: &str| {
+        let path = format!("{id}/{action}");
+        let reply = azure.call("POST", &path, COMPUTE, &Value::Null).await;
+        azure.follow(&reply.expect(&[202])).await;
+    };
+    act("restart").await;
+    let (life, said) = says(&pods, Some(&life)).await;
+    assert_eq!(said.trim(), "an old diary");
+    act("reimage").await;
+    let (_, said) = says(&pods, Some(&life)).await;
+    assert_eq!(said.trim(), "a new diary");
+}
+
 #[tokio::test]
 async fn a_cluster_is_scaled_stopped_started_and_its_keys_are_changed() {
     let lab = lab(&[]);
@@ -347,6 +429,7 @@ async fn a_cluster_is_scaled_stopped_started_and_its_keys_are_changed() {
     azure.follow(&stopping).await;
     let there = azure.get(&cluster, AKS).await.body;
     assert_eq!(there["properties"]["powerState"]["code"], "Stopped");
+    assert_eq!(powers(&azure, &cluster).await, ["deallocated"; 2]);
     let refused = Api::<Node>::all(client.clone())
         .list(&ListParams::default())
         .await;
@@ -361,6 +444,7 @@ async fn a_cluster_is_scaled_stopped_started_and_its_keys_are_changed() {
         .await
         .expect(&[202]);
     azure.follow(&starting).await;
+    assert_eq!(powers(&azure, &cluster).await, ["running"; 2]);
     let client = open(&azure, &cluster).await;
     until(&client, "both nodes are back", |it| {
         it.len() == 2 && it.iter().all(is_ready)

@@ -9,59 +9,10 @@ use super::{
     client::{Call, Client},
     error::Failure,
 };
-use crate::core::azure::progress::Progress;
-
-/// A machine that is a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
-    /// The node's name in the cluster.
-    pub node: String,
-    /// Its pool.
-    pub pool: String,
-    /// The machine's id: an instance of a scale set.
-    pub id: String,
-    /// `running`, `stopped`, `deallocated` …; empty where Azure does not say.
-    pub power: String,
-}
-
-/// What can be done to a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// Starts it again, as after a crash: it is back in a minute or two.
-    Restart,
-    /// Switches it off; it stays off, and costs.
-    PowerOff,
-    /// Switches it off and gives the hardware back; it stays off.
-    Deallocate,
-    /// Gives it a fresh disk.
-    Reimage,
-    /// Starts it.
-    Start,
-}
-
-impl Operation {
-    /// What Azure calls it in its addresses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Restart => "restart",
-            Self::PowerOff => "poweroff",
-            Self::Deallocate => "deallocate",
-            Self::Reimage => "reimage",
-            Self::Start => "start",
-        }
-    }
-
-    /// What a person calls it.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Restart => "restart",
-            Self::PowerOff => "power off",
-            Self::Deallocate => "deallocate",
-            Self::Reimage => "reimage",
-            Self::Start => "start",
-        }
-    }
-}
+use crate::core::azure::{
+    machines::{Machine, Operation},
+    progress::Progress,
+};
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()

@@ -39,6 +39,9 @@ const POWER: &str = "aks-tui.dev/power";
 /// Who switched it off.
 const OFF_BY: &str = "aks-tui.dev/powered-off-by";
 
+/// What the ids of Azure's machines begin with in a node's own words.
+const PROVIDER: &str = "azure://";
+
 /// How long after a watch that ended another is begun.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -168,6 +171,11 @@ fn slim(node: &KubeNode) -> Node {
             .any(|c| c.type_ == "Ready" && c.status == "True"),
         powered: annotation(POWER).map(|power| power != "off"),
         off_by_us: annotation(POWER) == Some("off") && annotation(OFF_BY) == Some(MANAGER),
+        machine: node
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.provider_id.as_deref()?.strip_prefix(PROVIDER))
+            .map(str::to_owned),
     }
 }
 

@@ -9,15 +9,13 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{ConfigArgs, Times, confirm, provision};
 use crate::{
-    adapters::azure::{
-        Client,
-        api::Paths,
-        machines::{self, Machine, Operation},
-        preflight, prices,
-    },
+    adapters::azure::{Client, api::Paths, machines, preflight, prices},
     app::logging,
     commands::{complain, on_runtime, print},
-    core::azure::settings::Settings,
+    core::azure::{
+        machines::{Machine, Operation, UNSUPPORTED},
+        settings::Settings,
+    },
 };
 
 /// Stop and start the cluster and its nodes, and see what runs and what it costs
@@ -125,7 +123,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 let machine = find(&client, &paths, name, node).await?;
                 let operation = Operation::from(*operation);
                 if operation != Operation::Start {
-                    complain(UNSUPPORTED);
+                    complain(&format!("{UNSUPPORTED}; `aks-tui cluster heal` starts it"));
                     let question = format!("This does {} to the node {node}.", operation.words());
                     if !args.yes && !confirm(&question, "yes")? {
                         bail!("nothing was changed");
@@ -135,7 +133,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
             What::Heal => {
                 for machine in machines::list(&client, &paths, name).await? {
-                    if is_off(&machine) {
+                    if machine.is_off() {
                         machines::operate(&client, &machine, Operation::Start, &mut tell).await?;
                     }
                 }
@@ -143,14 +141,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// What Azure's support says of it.
-const UNSUPPORTED: &str = "Azure does not support clusters whose machines are changed directly: do this to test beds only. \
-     A node that is off is not repaired by itself; `aks-tui cluster heal` starts it";
-
-fn is_off(machine: &Machine) -> bool {
-    ["stopped", "deallocated", "stopping", "deallocating"].contains(&machine.power.as_str())
 }
 
 async fn find(client: &Client, paths: &Paths, cluster: &str, node: &str) -> Result<Machine> {

@@ -6,6 +6,7 @@ mod cleaning;
 pub mod cluster;
 mod context;
 pub mod desk;
+pub mod hands;
 pub mod provision;
 pub mod token;
 mod words;
@@ -23,7 +24,7 @@ use color_eyre::eyre::{Result, bail};
 use super::complain;
 use crate::{
     adapters::{
-        azure::{Client, Cloud, Notice, credential},
+        azure::{Client, Cloud, Notice, api::Paths, credential, preflight},
         journal::StateDir,
     },
     config::file,
@@ -70,6 +71,25 @@ pub async fn sign_in(settings: &Settings) -> Result<Client> {
         }
     };
     Ok(Client::new(cloud, identity, Arc::new(listener)))
+}
+
+/// Signs in for somebody on whose screen nothing else may be written: what must wait
+/// is told to the cockpit's own log.
+pub async fn sign_in_quietly(settings: &Settings) -> Result<Client> {
+    let cloud = Cloud::of(&settings.azure)?;
+    let identity = credential::sign_in(&settings.azure, &cloud, &credential::environment).await?;
+    let listener = |notice| tracing::info!(?notice, "Azure");
+    Ok(Client::new(cloud, identity, Arc::new(listener)))
+}
+
+/// Where the things of the test bed are that `settings` name.
+pub async fn paths(client: &Client, settings: &Settings) -> Result<Paths> {
+    let subscription = preflight::subscription(client, &settings.azure.subscription).await?;
+    let id = subscription["subscriptionId"].as_str().unwrap_or_default();
+    Ok(Paths {
+        subscription: id.to_owned(),
+        group: settings.azure.resource_group.clone(),
+    })
 }
 
 /// Where the credentials of the cluster that `settings` name are kept.

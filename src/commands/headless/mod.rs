@@ -24,12 +24,15 @@ use crate::{
     commands::complain,
     core::{
         action::{Action, Target},
+        around::Ability,
+        azure::machines::Operation,
         effect::Effect,
         event::{Event, Fact, Trouble},
         model::{Model, pods},
         time::Time,
         trial::{Fault, Trial, TrialId},
         update::{
+            fault::has_machines,
             ui::{Confirm, Demand, Dialog, FaultMenu, Lots, Ui},
             update,
         },
@@ -320,8 +323,9 @@ impl Runner {
     fn pause(&mut self) {
         self.stage = Stage::Pausing(Instant::now() + self.plan.every);
         let found = match self.plan.ending {
-            Ending::FinishRun => STEADY_WITHIN,
-            Ending::Leave => FOUND_WITHIN,
+            Ending::Leave if !has_machines(&self.model) => FOUND_WITHIN,
+            // Whoever asks Azure for its machines signs in first.
+            Ending::FinishRun | Ending::Leave => STEADY_WITHIN,
         };
         self.deadline = Instant::now() + self.plan.every + found;
     }
@@ -346,6 +350,11 @@ impl Runner {
         } else if sent {
             self.try_it(id);
         } else {
+            if fault.by_azure().is_some()
+                && let Some(Some(why)) = self.model.around.abilities.get(&Ability::Machines)
+            {
+                bail!("{fault} is not possible: {why}");
+            }
             // The same lot again, once the obstacle is gone.
             self.lots = before;
             self.stage = Stage::Pausing(Instant::now() + PATIENCE);
@@ -400,10 +409,11 @@ impl Runner {
         let Confirm { fault, victim, .. } = confirm;
         let (namespace, pod) = (&victim.namespace, &victim.pod);
         let residents = |node| self.model.around.residents.get(node);
-        match victim.node.as_ref().filter(|_| *fault == Fault::NodeOff) {
+        match victim.node.as_ref().filter(|_| fault.hits_node()) {
             Some(node) => {
                 let pods = residents(node).map_or(0, |(_, residents)| residents.pods.len());
-                format!("to power off {node} with {pods} pods on it")
+                let what = fault.by_azure().map_or("power off", Operation::words);
+                format!("to {what} {node} with {pods} pods on it")
             }
             None => format!(
                 "{} in {namespace}/{pod}, which it did not make,",

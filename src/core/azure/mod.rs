@@ -1,10 +1,12 @@
 //! Azure as the cockpit thinks of it: what is wanted, by which names, and what
 //! there is to do about it. No requests here; those are the adapter's.
 
+pub mod bed;
 pub mod check;
 pub mod clean;
 pub mod desk;
 pub mod entra;
+pub mod machines;
 pub mod names;
 pub mod plan;
 pub mod progress;

@@ -163,9 +163,15 @@ impl Ledger {
                 .iter_mut()
                 .rfind(|trial| trial.reached())
                 .is_some_and(|trial| trial.observe(at, fact)),
-            _ => {
-                let open = &mut self.trials[self.over..];
-                open.iter_mut()
+            known => {
+                // A node may come back when its trial is long over.
+                let from = if matches!(known, Fact::Node(_)) {
+                    0
+                } else {
+                    self.over
+                };
+                self.trials[from..]
+                    .iter_mut()
                     .fold(false, |changed, trial| trial.observe(at, fact) | changed)
             }
         };

@@ -18,7 +18,7 @@ use self::{
 };
 use super::{
     around::Around,
-    azure::desk::Desk,
+    azure::{bed::Bed, desk::Desk},
     deploy::Deploy,
     event::{ClusterInfo, Event, Fact, Feed, FeedState, Permitted, RunStarted, Trouble},
     time::Time,
@@ -62,6 +62,8 @@ pub struct Model {
     pub ledger: Ledger,
     /// What is known of Azure.
     pub azure: Desk,
+    /// What there is in Azure.
+    pub bed: Bed,
     /// When the workload was asked to end.
     pub finishing: Option<Time>,
     /// The newest deployment of the workload.
@@ -199,6 +201,7 @@ impl Model {
                 self.pods_changed(at);
             }
             Fact::Azure(seen) => self.azure.apply(at, seen),
+            Fact::Bed(told) => return self.bed.apply(at, told),
             Fact::FinishRequested => self.finishing = Some(at),
             Fact::Trouble(trouble) => {
                 if self.troubles.len() == TROUBLES_KEPT {

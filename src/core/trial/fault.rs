@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
-use crate::core::around::Ability;
+use crate::core::{around::Ability, azure::machines::Operation};
 
 /// What a fault is done to: faults of one group stand together in the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,11 +63,20 @@ pub enum Fault {
     /// The power of the victim's node is switched off, and on again when the
     /// trial is over.
     NodeOff,
+    /// Azure starts the machine of the victim's node anew.
+    NodeRestart,
+    /// Azure switches the machine off; it is started when the trial is over.
+    NodePowerOff,
+    /// Azure takes the machine's hardware away; it is started when the trial is
+    /// over.
+    NodeDeallocate,
+    /// Azure gives the machine a fresh disk.
+    NodeReimage,
 }
 
 impl Fault {
     /// All faults, in the order of the menu.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::ProcessKill,
         Self::ProcessTerm,
         Self::ProcessStop,
@@ -78,6 +87,10 @@ impl Fault {
         Self::NetworkDelay,
         Self::NetworkLoss,
         Self::NodeOff,
+        Self::NodeRestart,
+        Self::NodePowerOff,
+        Self::NodeDeallocate,
+        Self::NodeReimage,
     ];
 
     /// What a delayed packet is late, milliseconds.
@@ -102,6 +115,10 @@ impl Fault {
             Self::NetworkDelay => "network delay",
             Self::NetworkLoss => "network loss",
             Self::NodeOff => "node",
+            Self::NodeRestart => "node restart",
+            Self::NodePowerOff => "node power off",
+            Self::NodeDeallocate => "node deallocate",
+            Self::NodeReimage => "node reimage",
         }
     }
 
@@ -118,6 +135,10 @@ impl Fault {
             Self::NetworkDelay => "delay",
             Self::NetworkLoss => "loss",
             Self::NodeOff => "node",
+            Self::NodeRestart => "restart",
+            Self::NodePowerOff => "poweroff",
+            Self::NodeDeallocate => "deallocate",
+            Self::NodeReimage => "reimage",
         }
     }
 
@@ -134,6 +155,10 @@ impl Fault {
             Self::NetworkDelay => "delay what the pod sends by 200 ms",
             Self::NetworkLoss => "lose 30 % of what the pod sends",
             Self::NodeOff => "power off the pod's node",
+            Self::NodeRestart => "restart the node's machine",
+            Self::NodePowerOff => "power off the node's machine",
+            Self::NodeDeallocate => "deallocate the node's machine",
+            Self::NodeReimage => "reimage the node's machine",
         }
     }
 
@@ -144,7 +169,28 @@ impl Fault {
             Self::ContainerKill | Self::PodDelete => Group::Pod,
             Self::DiskFill => Group::Disk,
             Self::NetworkCut | Self::NetworkDelay | Self::NetworkLoss => Group::Network,
-            Self::NodeOff => Group::Node,
+            Self::NodeOff
+            | Self::NodeRestart
+            | Self::NodePowerOff
+            | Self::NodeDeallocate
+            | Self::NodeReimage => Group::Node,
+        }
+    }
+
+    /// Whether it is done to the whole node, and all that runs there.
+    pub const fn hits_node(self) -> bool {
+        matches!(self.group(), Group::Node)
+    }
+
+    /// What Azure is asked to do to the machine of the victim's node, if it is
+    /// Azure that does it.
+    pub const fn by_azure(self) -> Option<Operation> {
+        match self {
+            Self::NodeRestart => Some(Operation::Restart),
+            Self::NodePowerOff => Some(Operation::PowerOff),
+            Self::NodeDeallocate => Some(Operation::Deallocate),
+            Self::NodeReimage => Some(Operation::Reimage),
+            _ => None,
         }
     }
 
@@ -159,7 +205,11 @@ impl Fault {
 
     /// Whether it goes on until it is healed; a kill is over at once.
     pub const fn lasts(self) -> bool {
-        self.holds() || matches!(self, Self::NodeOff)
+        self.holds()
+            || matches!(
+                self,
+                Self::NodeOff | Self::NodePowerOff | Self::NodeDeallocate
+            )
     }
 
     /// Whether it only holds its victim up, for a time: nobody dies of it.
@@ -178,6 +228,7 @@ impl Fault {
     pub const fn needs(self) -> Option<Ability> {
         match self.group() {
             Group::Network => Some(Ability::Network),
+            Group::Node if self.by_azure().is_some() => Some(Ability::Machines),
             Group::Node => Some(Ability::Power),
             Group::Process | Group::Pod | Group::Disk => None,
         }
@@ -190,10 +241,15 @@ impl Fault {
 
     /// What a recovery may take beyond the usual. A cluster waits 40 s before a
     /// node that is silent counts as dead, 5 minutes before its pods are
-    /// replaced, and 6 before their volumes are let go.
+    /// replaced, and 6 before their volumes are let go. Azure takes a minute or two
+    /// for what it does to a machine, and some more for a fresh disk.
     pub const fn patience(self) -> Duration {
         match self {
             Self::NodeOff => Duration::from_mins(12),
+            Self::NodePowerOff | Self::NodeDeallocate | Self::NodeReimage => {
+                Duration::from_mins(15)
+            }
+            Self::NodeRestart => Duration::from_mins(8),
             _ => Duration::ZERO,
         }
     }
@@ -204,9 +260,9 @@ impl Fault {
         matches!(self, Self::ProcessStop | Self::NetworkCut)
     }
 
-    /// Whether the victim's pod is meant to be replaced by another.
+    /// Whether the victim's pod may be replaced by another before its end is seen.
     pub const fn replaces_pod(self) -> bool {
-        matches!(self, Self::PodDelete | Self::NodeOff)
+        matches!(self, Self::PodDelete) || self.hits_node()
     }
 
     /// Whether its trial may go through this phase.
@@ -214,7 +270,8 @@ impl Fault {
         match phase {
             Phase::Fill => matches!(self, Self::DiskFill),
             Phase::Hold => self.holds(),
-            Phase::Evict => matches!(self, Self::NodeOff),
+            Phase::Boot => self.by_azure().is_some(),
+            Phase::Evict => self.hits_node(),
             _ => true,
         }
     }

@@ -139,6 +139,12 @@ impl Trial {
         }
     }
 
+    /// When work was last done before the victim was seen dead, if its node was
+    /// not.
+    pub(super) fn last_worked(&self) -> Option<Time> {
+        (self.marks.node_down.is_none() && !self.coarse).then_some(self.clues.hold.moved)
+    }
+
     /// The echoes have grown at `at`; if they had stood still before, nobody
     /// needs to have said so.
     pub(super) fn note_moved(&mut self, at: Time) {

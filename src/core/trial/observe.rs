@@ -1,6 +1,6 @@
 //! What a fact does to a trial.
 
-use super::{Fault, State, Trial, Victim};
+use super::{State, Trial, Victim};
 use crate::core::{
     event::{Container, ContainerState, Fact, Pod, Terminated},
     time::Time,
@@ -9,6 +9,10 @@ use crate::core::{
 
 /// The node holds a container back because it died too often.
 const HELD_BACK: &str = "CrashLoopBackOff";
+
+/// The largest exit code that tells of a signal: there are 64, and 255 tells that
+/// nobody knows.
+const SIGNALS: i32 = 128 + 64;
 
 impl Trial {
     /// A fact came in at `at`. Returns whether it changed anything.
@@ -34,6 +38,12 @@ impl Trial {
                 let before = self.is_unhealed();
                 self.observe_healed(at);
                 before
+            }
+            // So may its node.
+            Fact::Node(node) if node.ready && self.is_victims_node(&node.name) => {
+                let before = self.marks.node_back;
+                self.note_node_back(at);
+                self.marks.node_back != before
             }
             Fact::Log { .. } => false,
             _ if self.state.is_over() => false,
@@ -107,7 +117,7 @@ impl Trial {
         }
         let replacement = pod.uid != victim.pod_uid;
         // Nobody on a dead node is left to say that the victim ended.
-        if !replacement && pod.deleting && self.fault == Fault::NodeOff {
+        if !replacement && pod.deleting && self.fault.hits_node() {
             return self.mark_down(at);
         }
         // Only a pod that was deleted is replaced while its end is not seen
@@ -123,21 +133,43 @@ impl Trial {
             named => named,
         };
         let Some(container) = container else { return };
-        let restarted = container.restarts > victim.restarts;
+        // A node with a fresh disk has forgotten how often it restarted anything.
+        let forgot = self.fault.by_azure().is_some()
+            && matches!((&container.id, &victim.container_id), (Some(now), Some(then)) if now != then);
+        let restarted = container.restarts > victim.restarts || forgot;
         if !replacement && let Some(end) = end_of(container, victim) {
-            self.signal_seen = end
-                .signal
-                .or((end.exit_code > 128).then_some(end.exit_code - 128));
+            self.signal_seen = end.signal.or_else(|| {
+                (129..=SIGNALS)
+                    .contains(&end.exit_code)
+                    .then(|| end.exit_code - 128)
+            });
+        }
+        let runs = container.state == ContainerState::Running;
+        if !replacement && restarted && runs && self.marks.down.is_none() {
+            // Whoever runs it is there, though nobody may have said so yet.
+            self.note_node_back(at);
         }
         self.observe_container(at, container, replacement || restarted, pod.ready);
     }
 
-    fn observe_node_down(&mut self, at: Time, node: &str) {
+    fn is_victims_node(&self, node: &str) -> bool {
         let victims = self.victim.as_ref().and_then(|v| v.node.as_deref());
+        self.fault.hits_node() && victims == Some(node)
+    }
+
+    fn observe_node_down(&mut self, at: Time, node: &str) {
         let ahead = self.marks.node_down.is_none() && self.marks.down.is_none();
-        if self.fault == Fault::NodeOff && victims == Some(node) && ahead {
+        if self.is_victims_node(node) && ahead {
             self.marks.node_down = Some(self.stamp(at));
             self.state = State::NodeDown;
+        }
+    }
+
+    /// The node that was dead is not any more.
+    fn note_node_back(&mut self, at: Time) {
+        let dead = self.marks.node_down.is_some() && self.marks.node_back.is_none();
+        if dead && self.fault.by_azure().is_some() {
+            self.marks.node_back = Some(self.stamp(at));
         }
     }
 
@@ -266,8 +298,10 @@ impl Trial {
         }
         // The echoes of a dead server stop before anybody says that it died.
         let still = match self.role {
+            // Of a machine that Azure starts anew nobody may say that it was away.
+            _ if self.fault.by_azure().is_some() => self.last_worked(),
             // An eviction is no death: that was the node's.
-            Role::Server if self.fault != Fault::NodeOff => self.clues.still_since,
+            Role::Server if !self.fault.hits_node() => self.clues.still_since,
             _ => None,
         };
         self.marks.down = Some(self.stamp(still.map_or(at, |since| since.min(at))));

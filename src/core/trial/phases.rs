@@ -24,6 +24,10 @@ pub struct Marks {
     /// The victim's node was seen dead.
     #[serde(default)]
     pub node_down: Option<Time>,
+    /// It was seen ready again: before the victim came back on it, or after the
+    /// heal.
+    #[serde(default)]
+    pub node_back: Option<Time>,
     /// The container ended, the pod went or was told to go, or progress began
     /// anew.
     pub down: Option<Time>,
@@ -49,6 +53,9 @@ pub enum Phase {
     Detect,
     /// Held up by a fault that lasts, until it was healed or the victim died.
     Hold,
+    /// From the death of the node until it was ready again, with its pods still
+    /// its own.
+    Boot,
     /// From the death of the node until the pod was evicted from it.
     Evict,
     /// Held back by the node.
@@ -63,10 +70,11 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fill,
         Self::Detect,
         Self::Hold,
+        Self::Boot,
         Self::Evict,
         Self::Backoff,
         Self::Restart,
@@ -76,7 +84,7 @@ impl Phase {
 
     /// Whether only some faults have it.
     pub const fn is_special(self) -> bool {
-        matches!(self, Self::Fill | Self::Hold | Self::Evict)
+        matches!(self, Self::Fill | Self::Hold | Self::Boot | Self::Evict)
     }
 
     /// One word.
@@ -85,6 +93,7 @@ impl Phase {
             Self::Fill => "fill",
             Self::Detect => "detect",
             Self::Hold => "hold",
+            Self::Boot => "boot",
             Self::Evict => "evict",
             Self::Backoff => "backoff",
             Self::Restart => "restart",
@@ -123,14 +132,21 @@ impl Trial {
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
         let marks = &self.marks;
         let mut phases = self.phases_of_hold();
+        let booted = self.booted();
         if let Some(node_down) = marks.node_down {
             phases.push((Phase::Detect, node_down.since(marks.injected)));
+            if let Some(back) = booted {
+                phases.push((Phase::Boot, back.since(node_down)));
+            }
         }
         let Some(down) = marks.down else {
             return phases;
         };
+        let down = booted.unwrap_or(down);
         if let Some(node_down) = marks.node_down {
-            phases.push((Phase::Evict, down.since(node_down)));
+            if booted.is_none() {
+                phases.push((Phase::Evict, down.since(node_down)));
+            }
         } else if phases.is_empty() {
             phases.push((Phase::Detect, down.since(marks.injected)));
         }
@@ -157,6 +173,15 @@ impl Trial {
         }
         phases
     }
+
+    /// When the node was back, if that was before its pod had been evicted.
+    fn booted(&self) -> Option<Time> {
+        let down = self.marks.down;
+        self.marks
+            .node_back
+            .filter(|back| down.is_none_or(|down| *back <= down))
+    }
+
     /// The phases of a fault that held its victim up, as far as they are over.
     fn phases_of_hold(&self) -> Vec<(Phase, Duration)> {
         let marks = &self.marks;

@@ -3,6 +3,8 @@
 use super::ui::{Confirm, Demand, Dialog, FaultMenu, Ui};
 use crate::core::{
     action::Target,
+    around::Ability,
+    azure::machines::Machine,
     effect::Effect,
     event::{ContainerState, Permitted, Pod},
     model::Model,
@@ -35,6 +37,18 @@ pub fn victim(model: &Model, role: Role) -> Result<Victim, String> {
         pid: None,
         volume: None,
     })
+}
+
+/// The faults that the menu offers: those of Azure's machines where there are any,
+/// else the switch that other nodes may have.
+pub fn offered(model: &Model) -> Vec<Fault> {
+    let azure = model.around.abilities.get(&Ability::Machines) == Some(&None);
+    let is_offered = |fault: &Fault| match fault.needs() {
+        Some(Ability::Machines) => azure,
+        Some(Ability::Power) => !azure,
+        _ => true,
+    };
+    Fault::ALL.into_iter().filter(is_offered).collect()
 }
 
 /// Has somebody look for what a full disk would hit, before the menu speaks of
@@ -71,6 +85,9 @@ pub fn obstacle(ui: &Ui, model: &Model, fault: Fault, role: Role) -> Option<Stri
             unhealed.id
         ));
     }
+    if fault.by_azure().is_some() && !has_machines(model) {
+        return Some("no node here is a machine of Azure's".into());
+    }
     if let Some(why) = fault.needs().and_then(|a| model.around.why_not(a)) {
         return Some(why.to_owned());
     }
@@ -94,6 +111,7 @@ pub fn obstacle(ui: &Ui, model: &Model, fault: Fault, role: Role) -> Option<Stri
     }
     let obstacle = match fault {
         Fault::NodeOff => without_power(model, pod),
+        _ if fault.by_azure().is_some() => return without_machine(model, pod),
         _ if fault.is_command() && !runs_program(pod) => Some("runs no process now"),
         Fault::ContainerKill if pod.shares_pids => {
             Some("shares a pid namespace with others, and kill -9 of all would hit them, too")
@@ -124,12 +142,40 @@ fn without_power(model: &Model, pod: &Pod) -> Option<&'static str> {
     }
 }
 
+/// Whether any node says that it is one of Azure's machines.
+pub fn has_machines(model: &Model) -> bool {
+    model
+        .around
+        .nodes
+        .values()
+        .any(|node| node.machine.is_some())
+}
+
+/// Why Azure can do nothing to the machine that a pod's node is. The node names its
+/// machine itself: another test bed may have a node of the same name.
+fn without_machine(model: &Model, pod: &Pod) -> Option<String> {
+    let Some(node) = pod.node.as_deref() else {
+        return Some(format!("{} is on no node yet", pod.name));
+    };
+    let own = model.around.nodes.get(node)?.machine.as_deref();
+    match model.bed.machines.get(node) {
+        Some(machine) if !own.is_some_and(|own| own.eq_ignore_ascii_case(&machine.id)) => Some(
+            format!("node {node} is not the machine of that name in the test bed of the settings"),
+        ),
+        Some(machine) if machine.is_off() => Some(format!("node {node} is {}", machine.power)),
+        Some(_) => None,
+        None => Some(format!(
+            "node {node} is no machine of the test bed that the settings name"
+        )),
+    }
+}
+
 /// What it takes to confirm a fault, as far as is known what it would hit.
 pub(super) fn demand(model: &Model, confirm: &Confirm) -> Demand {
     let Some(node) = confirm.victim.node.as_deref() else {
         return Demand::Key;
     };
-    if confirm.fault != Fault::NodeOff {
+    if !confirm.fault.hits_node() {
         return Demand::Key;
     }
     match model.around.residents.get(node) {
@@ -179,12 +225,18 @@ pub(super) fn heal(ui: &Ui, model: &Model) -> Result<Effect, String> {
 
 /// What earlier runs left in force, in words.
 pub fn leftovers(model: &Model) -> Vec<String> {
-    if model.ledger.unhealed().is_some() {
+    let ledger = &model.ledger;
+    if ledger.unhealed().is_some() || ledger.open().is_some() {
         return Vec::new();
     }
     let off = model.around.nodes.values().filter(|node| node.off_by_us);
     let off = off.map(|node| format!("node {} is switched off", node.name));
-    model.around.leftovers.iter().cloned().chain(off).collect()
+    let azures = model.bed.off().map(|machine| {
+        let Machine { node, power, .. } = machine;
+        format!("node {node} is {power} in Azure")
+    });
+    let all = model.around.leftovers.iter().cloned();
+    all.chain(off).chain(azures).collect()
 }
 
 /// The effect that takes back what lasts, if anything does.
@@ -215,7 +267,7 @@ pub(super) fn inject(ui: &mut Ui, model: &Model, fault: Fault) -> Result<Option<
         if let Some(why) = ui.locked {
             return Err(format!("{why}: nothing is killed"));
         }
-        let selected = Fault::ALL.iter().position(|known| *known == fault);
+        let selected = offered(model).iter().position(|known| *known == fault);
         ui.dialog = Some(Dialog::Fault(FaultMenu {
             selected: selected.unwrap_or_default(),
             ..FaultMenu::default()
@@ -231,10 +283,10 @@ pub(super) fn inject(ui: &mut Ui, model: &Model, fault: Fault) -> Result<Option<
     }
     let victim = victim(model, role)?;
     let managed = model.pods.get(&victim.pod_uid).is_some_and(|p| p.managed);
-    if managed && fault != Fault::NodeOff {
+    if managed && !fault.hits_node() {
         return Ok(Some(begin(ui, model, fault, victim)));
     }
-    let look = victim.node.clone().filter(|_| fault == Fault::NodeOff);
+    let look = victim.node.clone().filter(|_| fault.hits_node());
     let mut confirm = Confirm {
         fault,
         victim: Box::new(victim),

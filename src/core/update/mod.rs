@@ -20,7 +20,6 @@ use super::{
     event::Feed,
     model::{Model, log::Entry, pods},
     time::Time,
-    trial::Fault,
     workload::Role,
 };
 
@@ -321,7 +320,8 @@ fn accept(ui: &mut Ui, live: &Model) -> Result<Option<Effect>, String> {
             if menu.confirm.is_some() {
                 return fault::confirm(ui, live, menu).map(Some);
             }
-            let fault = Fault::ALL[menu.selected.min(Fault::ALL.len() - 1)];
+            let offered = fault::offered(live);
+            let fault = offered[menu.selected.min(offered.len() - 1)];
             ui.dialog = Some(Dialog::Fault(menu));
             fault::inject(ui, live, fault)
         }

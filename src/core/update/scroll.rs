@@ -9,7 +9,7 @@ use crate::core::{
     effect::{Effect, OwnLogMove},
     event::Pod,
     model::Model,
-    trial::{Fault, Trial},
+    trial::Trial,
 };
 
 /// The pod under the cursor.
@@ -39,7 +39,7 @@ pub(super) fn scroll(ui: &mut Ui, live: &Model, action: Action) -> Option<Effect
     let page = isize::try_from(rows).unwrap_or(1).max(1);
     match action {
         Action::Scroll(pane, by) if ui.dialog.is_none() => move_in(ui, live, pane, by.into()),
-        Action::Scroll(_, by) => return move_in_dialog(ui, by.into()),
+        Action::Scroll(_, by) => return move_in_dialog(ui, live, by.into()),
         Action::Select(pane, row) if ui.dialog.is_none() => select(ui, live, pane, row),
         _ => {
             let by = match action {
@@ -55,7 +55,7 @@ pub(super) fn scroll(ui: &mut Ui, live: &Model, action: Action) -> Option<Effect
                 _ => return None,
             };
             if ui.dialog.is_some() {
-                return move_in_dialog(ui, by);
+                return move_in_dialog(ui, live, by);
             }
             move_in(ui, live, ui.focus, by);
         }
@@ -103,7 +103,7 @@ fn select(ui: &mut Ui, live: &Model, pane: Pane, row: u16) {
     }
 }
 
-fn move_in_dialog(ui: &mut Ui, by: isize) -> Option<Effect> {
+fn move_in_dialog(ui: &mut Ui, live: &Model, by: isize) -> Option<Effect> {
     match &mut ui.dialog {
         Some(
             Dialog::Help { scroll, .. }
@@ -122,7 +122,7 @@ fn move_in_dialog(ui: &mut Ui, by: isize) -> Option<Effect> {
             menu.selected = menu
                 .selected
                 .saturating_add_signed(by)
-                .min(Fault::ALL.len() - 1);
+                .min(super::fault::offered(live).len() - 1);
         }
         Some(Dialog::OwnLog) => {
             return Some(Effect::OwnLog(if by >= isize::MAX / 2 {

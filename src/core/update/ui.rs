@@ -158,7 +158,8 @@ pub enum Purpose {
 pub struct FaultMenu {
     /// Whom it is aimed at.
     pub target: Target,
-    /// Which fault is selected, an index into [`Fault::ALL`].
+    /// Which fault is selected, an index into what is
+    /// [offered](super::fault::offered).
     pub selected: usize,
     /// Chosen, but it hits more than what is ours: it must be confirmed.
     pub confirm: Option<Confirm>,

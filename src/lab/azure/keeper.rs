@@ -67,8 +67,8 @@ pub struct Keeper {
     store: Store,
     kubelet: Arc<Kubelet>,
     open: Option<Open>,
-    /// How often each node was booted anew.
-    boots: HashMap<String, u64>,
+    /// How often each node was booted anew, and given a fresh disk.
+    boots: HashMap<String, (u64, u64)>,
 }
 
 impl Keeper {
@@ -224,8 +224,11 @@ impl Keeper {
                 tracing::warn!("{name} cannot be a node: {error}");
                 continue;
             }
-            let before = self.boots.insert(name.clone(), wish.boots);
-            if wish.on && before.is_some_and(|it| it != wish.boots) {
+            let before = self.boots.insert(name.clone(), (wish.boots, wish.disks));
+            if before.is_some_and(|(_, disks)| disks != wish.disks) {
+                self.kubelet.reimage(name);
+            }
+            if wish.on && before.is_some_and(|(boots, _)| boots != wish.boots) {
                 // It need not be off for long: every turn of the switch counts.
                 self.kubelet.set_power(name, false);
             }

@@ -29,6 +29,8 @@ pub enum Power {
     Deallocated,
     /// It boots anew.
     Reboots,
+    /// It boots anew from a fresh disk.
+    Reimaged,
 }
 
 /// All machines there are.
@@ -97,14 +99,20 @@ pub fn switch(world: &mut World, id: &str, power: Power) {
         return;
     };
     let word = match power {
-        Power::Running | Power::Reboots => "running",
+        Power::Running | Power::Reboots | Power::Reimaged => "running",
         Power::Stopped => "stopped",
         Power::Deallocated => "deallocated",
     };
     machine.secret["power"] = json!(word);
-    if power == Power::Reboots {
-        let boots = machine.secret["boots"].as_u64().unwrap_or(0);
-        machine.secret["boots"] = json!(boots + 1);
+    let mut count = |what: &str| {
+        let before = machine.secret[what].as_u64().unwrap_or(0);
+        machine.secret[what] = json!(before + 1);
+    };
+    if matches!(power, Power::Reboots | Power::Reimaged) {
+        count("boots");
+    }
+    if power == Power::Reimaged {
+        count("disks");
     }
 }
 
@@ -183,7 +191,7 @@ fn course(action: &str) -> Option<(f64, &'static [(f64, Power)])> {
         "restart" => (30.0, &[(0.1, Power::Stopped), (0.6, Power::Reboots)]),
         "poweroff" => (25.0, &[(0.2, Power::Stopped)]),
         "deallocate" => (60.0, &[(0.2, Power::Stopped), (1.0, Power::Deallocated)]),
-        "reimage" | "reimageall" => (100.0, &[(0.1, Power::Stopped), (0.7, Power::Reboots)]),
+        "reimage" | "reimageall" => (100.0, &[(0.1, Power::Stopped), (0.7, Power::Reimaged)]),
         "redeploy" => (120.0, &[(0.1, Power::Stopped), (0.7, Power::Reboots)]),
         _ => return None,
     };

@@ -36,7 +36,8 @@
 //! - storage accounts, keys, file shares: a share is the lab's share of its name;
 //! - a cluster, its pools and machines, its credentials: see [`keeper`] for what
 //!   that is in the lab; stop and start, abort, change of certificates;
-//! - scale sets and what can be done to their machines: a node's power;
+//! - scale sets and what can be done to their machines: a node's power, and its
+//!   disk with what its pods kept there;
 //! - sizes of machines, quota, the retail price list;
 //! - deployments of templates, incremental ones: validation, what-if, progress by
 //!   operations, outputs, cancellation; the functions are in [`template`];

@@ -103,6 +103,14 @@ impl Kubelet {
         }
     }
 
+    /// Gives a node a fresh disk, with which it boots next time. What its pods kept
+    /// on the old one is gone; what is elsewhere stays.
+    pub fn reimage(&self, name: &str) {
+        if let Some(machine) = self.shared.machine(&name.into()) {
+            machine.power.reimage();
+        }
+    }
+
     /// The names of the nodes there are.
     pub fn nodes(&self) -> Vec<String> {
         let machines = self.shared.machines();

@@ -487,6 +487,18 @@ impl Shared {
         }
     }
 
+    /// Removes what the pods of a node keep on it; they stay bound to it.
+    async fn wipe(&self, node: &str) {
+        for pod in self.store.list(Resource::Pods, None).items {
+            if pod["spec"]["nodeName"] == node {
+                let uid = uid(&pod);
+                // What stays is removed with the state directory.
+                let _ = fs::remove_dir_all(self.state.join("pods").join(uid));
+                self.remove_own_volumes(uid).await;
+            }
+        }
+    }
+
     /// Removes the bounded volumes that end with a pod.
     async fn remove_own_volumes(&self, uid: &str) {
         if let Err(why) = self.bounded.remove(&volumes::bounded::own(uid)).await {

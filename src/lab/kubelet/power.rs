@@ -37,6 +37,8 @@ pub(super) struct Power {
     turns: watch::Sender<u64>,
     /// Whether its kubelet runs.
     on: AtomicBool,
+    /// It boots from a fresh disk next time.
+    fresh: AtomicBool,
 }
 
 impl Power {
@@ -44,7 +46,13 @@ impl Power {
         Self {
             turns: watch::Sender::new(u64::from(!on)),
             on: AtomicBool::new(on),
+            fresh: AtomicBool::new(false),
         }
+    }
+
+    /// It is to boot from a fresh disk next time.
+    pub fn reimage(&self) {
+        self.fresh.store(true, Ordering::SeqCst);
     }
 
     /// Asks for it to be on or off.
@@ -146,6 +154,10 @@ impl Switch {
             tracing::warn!("{} cannot register: {error}", machine.name);
         }
         self.shared.sweep().await;
+        if machine.power.fresh.swap(false, Ordering::SeqCst) {
+            self.shared.wipe(&machine.name).await;
+            self.tell("The node has a fresh disk", "Reimaged");
+        }
         machine.power.set(true);
         self.tell("The power is on again", "PoweredOn");
         let name = &machine.name;

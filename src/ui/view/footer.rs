@@ -11,9 +11,8 @@ use super::{Scene, pack::cut_line};
 use crate::{
     core::{
         action::{Action, Pane},
-        trial::Fault,
         update::{
-            fault::leftovers,
+            fault::{leftovers, offered},
             pattern::Pattern,
             pods_that_pass,
             ui::{Dialog, Purpose},
@@ -162,13 +161,16 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
         }
         Some(Dialog::Fault(menu)) => {
             actions.extend([A::Back, A::Accept, A::Down, A::Up]);
-            if Fault::ALL.get(menu.selected).is_some_and(|f| f.lasts()) {
+            if offered(scene.live)
+                .get(menu.selected)
+                .is_some_and(|f| f.holds())
+            {
                 actions.extend([A::Longer, A::Shorter]);
             }
             if scene.live.ledger.unhealed().is_some() {
                 actions.push(A::Heal);
             }
-            actions.extend(Fault::ALL.map(A::Inject));
+            actions.extend(offered(scene.live).into_iter().map(A::Inject));
         }
         Some(Dialog::Palette { .. }) => actions.extend([A::Accept, A::Back]),
         Some(Dialog::Azure(azure)) if azure.typed.is_some() => {

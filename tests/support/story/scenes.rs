@@ -150,7 +150,7 @@ impl Story {
                 name: name.into(),
                 ready: true,
                 powered: Some(true),
-                off_by_us: false,
+                ..Node::default()
             }));
         }
         story
@@ -184,6 +184,7 @@ impl Story {
             ready: false,
             powered: Some(false),
             off_by_us: true,
+            ..Node::default()
         }));
         story.wait(5_000);
         let mut pod = story.running(Role::Server);

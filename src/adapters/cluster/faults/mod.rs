@@ -92,8 +92,9 @@ pub async fn carry_out(
             hand.context.reconnect().await;
             Ok(())
         }
-        // The application's own, and the desk's.
+        // The application's own, and Azure's.
         Effect::Azure(_)
+        | Effect::LookAtMachines
         | Effect::OwnLog(_)
         | Effect::Copy(_)
         | Effect::Suspend
@@ -132,6 +133,10 @@ impl Hand {
                 self.disturb(order).await?
             }
             Fault::NodeOff => self.power_off(order).await?,
+            Fault::NodeRestart
+            | Fault::NodePowerOff
+            | Fault::NodeDeallocate
+            | Fault::NodeReimage => Err("nobody here speaks to Azure".to_owned()),
         };
         if let Err(reason) = outcome {
             let refused = Fact::FaultRefused {
@@ -163,10 +168,15 @@ impl Hand {
                 (Ok(_), None) => Ok(()),
                 (Err(why), _) => Err(why),
             },
-            // Over at once: nothing lasts.
-            Fault::ProcessKill | Fault::ProcessTerm | Fault::ContainerKill | Fault::PodDelete => {
-                Ok(())
-            }
+            // Over at once: nothing lasts. Azure's are healed by whoever asks Azure.
+            Fault::ProcessKill
+            | Fault::ProcessTerm
+            | Fault::ContainerKill
+            | Fault::PodDelete
+            | Fault::NodeRestart
+            | Fault::NodePowerOff
+            | Fault::NodeDeallocate
+            | Fault::NodeReimage => Ok(()),
         };
         match healed {
             Ok(()) => sink.send(Fact::Healed { trial }).await,

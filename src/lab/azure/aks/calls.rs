@@ -9,9 +9,10 @@ use super::super::guard;
 use super::super::ids;
 use super::super::kinds;
 use super::super::lro::{Effect, Plan, Status};
+use super::super::machines::{self, Power};
 use super::super::resources::page;
 use super::super::world::World;
-use super::{CLUSTER, check_idle, cluster};
+use super::{CLUSTER, check_idle, cluster, nodes};
 
 /// How long things take, in seconds.
 const DELETING: f64 = 180.0;
@@ -164,6 +165,21 @@ pub fn runs(world: &mut World, id: &str, run: bool) {
         .of_kind(super::POOL, id)
         .map(|it| it.id.clone())
         .collect();
+    // A cluster that stops gives its machines' hardware back; one that starts has
+    // all of them, whoever had switched one off.
+    let power = if run {
+        Power::Running
+    } else {
+        Power::Deallocated
+    };
+    let machines: Vec<String> = pools
+        .iter()
+        .flat_map(|pool| nodes::of_pool(world, pool))
+        .map(|it| it.id.clone())
+        .collect();
+    for machine in machines {
+        machines::switch(world, &machine, power);
+    }
     for it in pools.iter().map(String::as_str).chain([id]) {
         if let Some(resource) = world.get_mut(it) {
             resource.body["properties"]["powerState"]["code"] = json!(code);

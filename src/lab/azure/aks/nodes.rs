@@ -205,6 +205,8 @@ pub struct Wish {
     pub on: bool,
     /// How often it was booted anew.
     pub boots: u64,
+    /// How often it was given a fresh disk.
+    pub disks: u64,
 }
 
 /// The machines that the lab is to have now.
@@ -219,6 +221,7 @@ pub fn wishes(world: &World) -> Vec<Wish> {
                     vm: vm(cluster, pool, machine),
                     on,
                     boots: machine.secret["boots"].as_u64().unwrap_or(0),
+                    disks: machine.secret["disks"].as_u64().unwrap_or(0),
                 });
             }
         }

@@ -12,9 +12,10 @@ use super::{field, scrolling};
 use crate::{
     core::{
         action::{Action, Scope, Target},
+        azure::machines::UNSUPPORTED,
         trial::Fault,
         update::{
-            fault::{obstacle, victim},
+            fault::{obstacle, offered, victim},
             ui::{Confirm, Demand, FaultMenu, Room},
         },
         workload::Role,
@@ -34,7 +35,7 @@ pub(super) fn draw(
     let mut lines = Vec::new();
     let title = if let Some(confirm) = &menu.confirm {
         question(scene, body, &mut lines, confirm);
-        if confirm.fault == Fault::NodeOff {
+        if confirm.fault.hits_node() {
             "A whole node: are you sure?"
         } else {
             "Not made by aks-tui: are you sure?"
@@ -63,25 +64,37 @@ fn aimed_at(target: Target) -> Vec<Role> {
 
 fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &FaultMenu) {
     let theme = scene.theme;
+    let offered = offered(scene.live);
+    // Where the whole does not fit, nothing is said that only looks well.
+    let roomy = usize::from(body.height) >= offered.len() + 12;
+    let gap = |lines: &mut Vec<Line<'static>>| {
+        if roomy {
+            lines.push(Line::default());
+        }
+    };
     lines.push(targets(scene, menu.target));
-    lines.push(Line::default());
+    gap(lines);
     let roles = aimed_at(menu.target);
-    let why_not = Fault::ALL.map(|fault| {
-        roles
-            .iter()
-            .find_map(|role| obstacle(scene.ui, scene.live, fault, *role))
-    });
+    let why_not: Vec<Option<String>> = offered
+        .iter()
+        .map(|fault| {
+            roles
+                .iter()
+                .find_map(|role| obstacle(scene.ui, scene.live, *fault, *role))
+        })
+        .collect();
     // What stands in the way of all of them is said once, below.
     let same = why_not.iter().all(|why| *why == why_not[0]);
-    let chosen = menu.selected.min(Fault::ALL.len() - 1);
+    let chosen = menu.selected.min(offered.len() - 1);
     let room = usize::from(body.width).saturating_sub(6);
-    for (index, fault) in Fault::ALL.into_iter().enumerate() {
+    for (index, fault) in offered.iter().copied().enumerate() {
         let why = why_not[index].as_deref();
-        let mut row = fault_row(scene, fault, index == chosen, why.is_none());
+        let first = index == 0 || offered[index - 1].group() != fault.group();
+        let mut row = fault_row(scene, fault, first, index == chosen, why.is_none());
         // What is said of the row above needs not be said again in its group.
         let above = index
             .checked_sub(1)
-            .filter(|above| Fault::ALL[*above].group() == fault.group())
+            .filter(|above| offered[*above].group() == fault.group())
             .and_then(|above| why_not[above].as_deref());
         if let Some(why) = why.filter(|why| !same && Some(*why) != above) {
             let room = room.saturating_sub(row.width() + 2);
@@ -90,8 +103,8 @@ fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &
         }
         lines.push(row);
     }
-    lines.push(Line::default());
-    let selected = Fault::ALL[chosen];
+    gap(lines);
+    let selected = offered[chosen];
     if let [role] = roles[..] {
         victim_rows(scene, body, lines, role, selected);
     } else {
@@ -103,7 +116,7 @@ fn choice(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, menu: &
     lines.extend(field(scene, body, "blast radius", radius, theme.strong));
     let text = healing(scene, selected);
     lines.extend(field(scene, body, "heals", text, theme.screen));
-    lines.push(Line::default());
+    gap(lines);
     let (text, style) = advice(scene, selected, &roles, why_not[chosen].as_deref());
     for line in format::wrap(&text, room) {
         lines.push(Line::styled(line.to_owned(), style));
@@ -123,7 +136,7 @@ fn advice(
         .all(|pod| pod.managed);
     match why_not {
         Some(why) => (format!("Not possible: {why}."), scene.theme.bad),
-        None if fault == Fault::NodeOff => (
+        None if fault.hits_node() => (
             "You will be shown what runs on the node, and asked once more.".into(),
             scene.theme.warn,
         ),
@@ -183,7 +196,13 @@ fn targets(scene: &Scene<'_>, target: Target) -> Line<'static> {
 /// Columns of the names of the groups.
 const GROUP: usize = 8;
 
-fn fault_row(scene: &Scene<'_>, fault: Fault, selected: bool, possible: bool) -> Line<'static> {
+fn fault_row(
+    scene: &Scene<'_>,
+    fault: Fault,
+    first: bool,
+    selected: bool,
+    possible: bool,
+) -> Line<'static> {
     let theme = scene.theme;
     let pointer = if selected { scene.glyphs.pointer } else { " " };
     let style = match (selected, possible) {
@@ -191,13 +210,7 @@ fn fault_row(scene: &Scene<'_>, fault: Fault, selected: bool, possible: bool) ->
         (true, true) => theme.selected.patch(theme.strong),
         (false, true) => Style::new(),
     };
-    let group = fault.group();
-    let first = Fault::ALL.into_iter().find(|other| other.group() == group);
-    let group = if first == Some(fault) {
-        group.name()
-    } else {
-        ""
-    };
+    let group = if first { fault.group().name() } else { "" };
     let key = key(scene, Action::Inject(fault));
     let text = if possible {
         what(scene, fault)
@@ -308,7 +321,12 @@ fn blast_radius(scene: &Scene<'_>, fault: Fault, target: Target) -> String {
         Fault::NetworkCut | Fault::NetworkDelay | Fault::NetworkLoss => {
             format!("the network of {pod}")
         }
-        Fault::NodeOff => "the node, and every pod on it, of whichever namespace".to_owned(),
+        Fault::NodeReimage => {
+            "the node with its disk, and every pod on it, of whichever namespace".to_owned()
+        }
+        Fault::NodeOff | Fault::NodeRestart | Fault::NodePowerOff | Fault::NodeDeallocate => {
+            "the node, and every pod on it, of whichever namespace".to_owned()
+        }
         Fault::ContainerKill => format!("1 container in {pod}"),
         Fault::ProcessKill | Fault::ProcessTerm | Fault::ProcessStop => {
             format!("1 process in {pod}")
@@ -327,7 +345,7 @@ fn question(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, confi
         lines.extend(field(scene, body, name, value, style));
     };
     add("do", &what(scene, *fault), theme.bad);
-    match victim.node.as_deref().filter(|_| *fault == Fault::NodeOff) {
+    match victim.node.as_deref().filter(|_| fault.hits_node()) {
         Some(node) => {
             add("to", node, theme.strong);
             add("aimed at", &pod, theme.strong);
@@ -338,8 +356,12 @@ fn question(scene: &Scene<'_>, body: Rect, lines: &mut Vec<Line<'static>>, confi
         }
     }
     add("context", &scene.live.cluster.context, theme.strong);
-    if *fault == Fault::NodeOff {
+    if fault.hits_node() {
         residents(scene, body, lines, confirm);
+    }
+    if fault.by_azure().is_some() && !scene.live.bed.warned {
+        let text = format!("{UNSUPPORTED}.");
+        lines.extend(field(scene, body, "once said", text, theme.warn));
     }
     lines.push(Line::default());
     lines.push(answer(scene, confirm));

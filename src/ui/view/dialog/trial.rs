@@ -142,6 +142,7 @@ const fn meaning(trial: &Trial, phase: Phase) -> &'static str {
         Phase::Detect if trial.marks.stalled.is_some() => "until no work was done",
         Phase::Detect => "until its end was seen",
         Phase::Hold => "held up by the fault",
+        Phase::Boot => "until its node was back",
         Phase::Evict => "until the pod was evicted",
         Phase::Backoff => "held back by the node",
         Phase::Restart => "until a new process ran",
@@ -153,7 +154,7 @@ const fn meaning(trial: &Trial, phase: Phase) -> &'static str {
 fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
     let theme = scene.theme;
     let marks = &trial.marks;
-    let gone = if trial.fault == Fault::NodeOff {
+    let gone = if trial.fault.hits_node() {
         "evicted"
     } else {
         "down"
@@ -164,6 +165,7 @@ fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
         ("stalled", marks.stalled),
         ("healed", marks.healed),
         ("node down", marks.node_down),
+        ("node back", marks.node_back),
         (gone, marks.down),
         ("back-off", marks.backoff),
         ("restarted", marks.restarted),
@@ -178,7 +180,8 @@ fn marks(scene: &Scene<'_>, trial: &Trial, lines: &mut Vec<Line<'static>>) {
             "full" => trial.fault == Fault::DiskFill,
             "stalled" => trial.fault.stalls(),
             "healed" => trial.fault.holds(),
-            "node down" => trial.fault == Fault::NodeOff,
+            "node down" => trial.fault.hits_node() && trial.fault.lasts(),
+            "node back" => trial.fault.by_azure().is_some() && marks.node_down.is_some(),
             "down" | "restarted" | "ready" => !trial.fault.holds(),
             _ => true,
         };

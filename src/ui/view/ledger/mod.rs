@@ -318,6 +318,10 @@ const fn fault_name(fault: Fault) -> &'static str {
         Fault::NetworkDelay => "delay",
         Fault::NetworkLoss => "loss",
         Fault::NodeOff => "node",
+        Fault::NodeRestart => "restart",
+        Fault::NodePowerOff => "vm off",
+        Fault::NodeDeallocate => "dealloc",
+        Fault::NodeReimage => "reimage",
         Fault::PodDelete => "pod",
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn elapsed(scene: &Scene<'_>, trial: &Trial) -> Duration {
 /// The colour of a phase.
 pub(in crate::ui::view) const fn phase_style(scene: &Scene<'_>, phase: Phase) -> Style {
     match phase {
-        Phase::Fill | Phase::Detect | Phase::Evict => scene.theme.detect,
+        Phase::Fill | Phase::Detect | Phase::Boot | Phase::Evict => scene.theme.detect,
         // Both are imposed; their textures differ.
         Phase::Hold | Phase::Backoff => scene.theme.backoff,
         Phase::Restart => scene.theme.restart,
