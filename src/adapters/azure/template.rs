@@ -1,20 +1,14 @@
 //! The one template that everything is made by, and its parameters.
 
-use std::fmt::Write as _;
-
 use ring::digest;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{api::Paths, error::Failure};
 use crate::core::azure::{OWNER, names, settings::Settings};
 
 /// The template as it is shipped.
 pub const TEMPLATE: &str = include_str!("../../../assets/arm/testbed.json");
-
-/// The namespace of our own GUIDs (RFC 4122, version 5).
-const NAMESPACE: [u8; 16] = [
-    0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
-];
 
 /// What is deployed: the template and its parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +51,7 @@ impl Deployable {
     /// and two who want the same meet in it.
     pub fn name(&self) -> String {
         let hash = digest::digest(&digest::SHA256, self.body().to_string().as_bytes());
-        format!("aks-tui-{}", hex(&hash.as_ref()[..6]))
+        format!("aks-tui-{}", hex::encode(&hash.as_ref()[..6]))
     }
 }
 
@@ -136,30 +130,7 @@ fn without_registry(template: &mut Value, values: &mut Map<String, Value>) {
 
 /// A GUID that `text` determines.
 fn guid(text: &str) -> String {
-    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    context.update(&NAMESPACE);
-    context.update(text.as_bytes());
-    let hash = context.finish();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.as_ref()[..16]);
-    bytes[6] = (bytes[6] & 0x0f) | 0x50;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = hex(&bytes);
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, text.as_bytes()).to_string()
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! looked through, the steps of its `Dockerfile` are told as they pass, and a
 //! source without one fails as it does in Azure.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;
@@ -281,15 +280,6 @@ pub fn schedule(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     Ok(Answer::ok(made))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 fn images(world: &World, registry: &str, asked: &Value, context: Option<&[u8]>) -> Value {
     if asked["isPushEnabled"] == false {
         return json!([]);
@@ -298,7 +288,7 @@ fn images(world: &World, registry: &str, asked: &Value, context: Option<&[u8]>) 
         .get(registry)
         .map(|it| it.body["properties"]["loginServer"].clone());
     let digest = digest::digest(&digest::SHA256, context.unwrap_or_default());
-    let digest = hex(digest.as_ref());
+    let digest = hex::encode(digest);
     let names = asked["imageNames"]
         .as_array()
         .into_iter()

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest;
 use serde_json::{Map, Value, json};
+use uuid::{Uuid, uuid};
 
 use super::eval::{Frame, Stop, invalid};
 use super::parse::Expr;
@@ -12,9 +13,7 @@ use crate::lab::azure::ids;
 use crate::lab::azure::kinds;
 
 /// The namespace of the ids that `guid()` makes.
-const GUIDS: [u8; 16] = [
-    0x11, 0xfb, 0x06, 0xfb, 0x71, 0x2d, 0x4d, 0xdd, 0x98, 0xc7, 0xe7, 0x1b, 0xbd, 0x58, 0x88, 0x30,
-];
+const GUIDS: Uuid = uuid!("11fb06fb-712d-4ddd-98c7-e71bbd588830");
 
 /// Calls a function.
 ///
@@ -301,24 +300,9 @@ fn of_text(name: &str, values: &[Value]) -> Found {
     Some(Ok(value))
 }
 
-/// The id of a name, as version 5 of such ids makes it.
+/// The id of a name.
 fn guid(name: &str) -> String {
-    let mut bytes = GUIDS.to_vec();
-    bytes.extend_from_slice(name.as_bytes());
-    let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &bytes);
-    let mut id = [0; 16];
-    id.copy_from_slice(&digest.as_ref()[..16]);
-    id[6] = (id[6] & 0x0f) | 0x50;
-    id[8] = (id[8] & 0x3f) | 0x80;
-    let hex = format!("{:032x}", u128::from_be_bytes(id));
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    Uuid::new_v5(&GUIDS, name.as_bytes()).to_string()
 }
 
 /// Thirteen letters and digits that belong to a text. Others than Azure's.
