@@ -1,7 +1,10 @@
-use aks_tui::core::azure::plan::{Action, Verdict};
+use aks_tui::{
+    adapters::azure::template::Deployable,
+    core::azure::plan::{Action, Verdict},
+};
 use serde_json::json;
 
-use crate::world::{GROUP, plan, settings, start};
+use crate::world::{GROUP, paths, plan, settings, start};
 
 #[tokio::test]
 async fn in_an_empty_subscription_everything_is_to_be_made() {
@@ -119,4 +122,43 @@ async fn in_a_group_that_is_there_azure_says_what_changes() {
     assert!(check("locks").what.contains("frozen"));
     // Somebody else's group is not deleted later.
     assert_eq!(check("resource group").verdict, Verdict::Doubt);
+}
+
+#[tokio::test]
+async fn what_others_changed_since_is_told_from_what_is_wished_anew() {
+    let (fake, world) = start().await;
+    let client = fake.client().await;
+    let settings = settings(&fake);
+    let account = format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/xyzstorage");
+    let name = Deployable::of(&settings, &paths()).unwrap().name();
+    let deployed = |name: &str, state: &str, at: &str| json!({"name": name, "properties": {"provisioningState": state, "timestamp": at}});
+    {
+        let mut world = world.lock().unwrap();
+        world.put(GROUP, json!({"location": "eastus", "tags": {}}));
+        world.what_if = json!({"status": "Succeeded", "properties": {"changes": [
+            {"resourceId": account, "changeType": "Modify", "delta": [
+                {"path": "sku.name", "propertyChangeType": "Modify", "before": "Standard_GRS", "after": "Standard_LRS"}]}]}});
+        world.deployments = vec![
+            deployed(&name, "Succeeded", "2026-01-01T10:00:01.5Z"),
+            deployed("somebody-else", "Succeeded", "2026-01-03T10:00:00Z"),
+        ];
+    }
+    let drifted = plan(&client, &settings).await.plan;
+    let ids: Vec<_> = drifted.drifted().map(|it| it.id.as_str()).collect();
+    assert_eq!(ids, [account]);
+    let histories = [
+        // Another wish of ours came after it.
+        vec![
+            deployed("aks-tui-0123", "Succeeded", "2026-01-01T10:00:01.75Z"),
+            deployed(&name, "Succeeded", "2026-01-01T10:00:01.5Z"),
+        ],
+        vec![deployed(&name, "Failed", "2026-01-01T10:00:00Z")],
+        vec![],
+    ];
+    for history in histories {
+        world.lock().unwrap().deployments = history;
+        let plan = plan(&client, &settings).await.plan;
+        assert_eq!(plan.count(Action::Modify), 1);
+        assert_eq!(plan.drifted().count(), 0, "{:?}", fake.seen().last());
+    }
 }

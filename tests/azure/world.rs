@@ -26,6 +26,7 @@ pub struct World {
     pub quota: u64,
     pub unregistered: Option<&'static str>,
     pub locks: Vec<Value>,
+    pub deployments: Vec<Value>,
 }
 
 impl World {
@@ -113,6 +114,7 @@ fn answer(world: &mut World, seen: &Seen, before: usize) -> Reply {
             Reply::json(200, &json!({"registrationState": state}))
         }
         "PUT" if path.contains("/deployments/") => deploy(world, path, &seen.body),
+        "GET" if ends("/deployments") => list(&json!(world.deployments)),
         "GET" if path.contains("/deployments/") => deployment(world, path, before),
         "PUT" => {
             let body: Value = serde_json::from_str(&seen.body).unwrap();

@@ -85,6 +85,11 @@ impl Paths {
         self.resource("Microsoft.ContainerService/managedClusters", name)
     }
 
+    /// The deployments to the group.
+    pub fn deployments(&self) -> String {
+        format!("{}/providers/Microsoft.Resources/deployments", self.group())
+    }
+
     /// A deployment to the group.
     pub fn deployment(&self, name: &str) -> String {
         self.resource("Microsoft.Resources/deployments", name)

@@ -1,5 +1,6 @@
 //! A plan: what was looked at, what would change, what it costs.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
@@ -43,11 +44,13 @@ pub async fn make(
     };
     let deployable = Deployable::of(settings, &paths)?;
     let there = preflight::there(client, &paths, settings).await?;
-    let (mut checks, changes, cost) = futures::join!(
+    let (mut checks, changes, made_before, cost) = futures::join!(
         Box::pin(preflight::checks(client, &paths, settings, &there)),
         changes(client, settings, &paths, &there, &deployable),
+        made_before(client, &paths, &there, &deployable),
         prices::cost(client, settings),
     );
+    let made_before = made_before?;
     let state = text("state");
     if !state.is_empty() && state != "Enabled" {
         checks.insert(
@@ -92,6 +95,7 @@ pub async fn make(
         seconds: estimate(&changes, seconds),
         checks,
         changes,
+        made_before,
         cost,
     };
     Ok(Planned {
@@ -130,6 +134,39 @@ async fn changes(
         return Err(Failure::told("ask what would change", &answer));
     }
     Ok(whatif::changes(&answer, deployable))
+}
+
+/// Whether the last deployment of ours in the group was exactly this one, and went
+/// well. A deployment's name says what it deploys.
+async fn made_before(
+    client: &Client,
+    paths: &Paths,
+    there: &There,
+    deployable: &Deployable,
+) -> Result<bool, Failure> {
+    if there.group.is_none() {
+        return Ok(false);
+    }
+    let call = Call::get(
+        "list the deployments",
+        paths.deployments(),
+        api::DEPLOYMENTS,
+    );
+    let last = client
+        .list(&call)
+        .await?
+        .into_iter()
+        .filter(|it| {
+            let name = it["name"].as_str().unwrap_or_default();
+            name.starts_with(template::DEPLOYMENT_PREFIX)
+        })
+        .max_by_key(|it| {
+            let at = it["properties"]["timestamp"].as_str().unwrap_or_default();
+            at.parse::<Timestamp>().ok()
+        });
+    Ok(last.is_some_and(|it| {
+        it["name"] == deployable.name() && it["properties"]["provisioningState"] == "Succeeded"
+    }))
 }
 
 /// What the template makes, where there is nothing yet to compare with.

@@ -10,6 +10,9 @@ use crate::core::azure::{OWNER, names, settings::Settings};
 /// The template as it is shipped.
 pub const TEMPLATE: &str = include_str!("../../../assets/arm/testbed.json");
 
+/// What the names of our deployments begin with.
+pub const DEPLOYMENT_PREFIX: &str = "aks-tui-";
+
 /// What is deployed: the template and its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployable {
@@ -51,7 +54,8 @@ impl Deployable {
     /// and two who want the same meet in it.
     pub fn name(&self) -> String {
         let hash = digest::digest(&digest::SHA256, self.body().to_string().as_bytes());
-        format!("aks-tui-{}", hex::encode(&hash.as_ref()[..6]))
+        let hash = hex::encode(&hash.as_ref()[..6]);
+        format!("{DEPLOYMENT_PREFIX}{hash}")
     }
 }
 

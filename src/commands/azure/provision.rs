@@ -14,6 +14,7 @@ use crate::{
     app::{logging, signals},
     commands::{complain, on_runtime, print},
     core::azure::{
+        plan::{Cost, Plan},
         progress::{Progress, State},
         settings::Settings,
     },
@@ -55,6 +56,10 @@ pub struct Args {
     /// Answer the question with yes
     #[arg(short, long)]
     yes: bool,
+
+    /// With --yes: take back, too, what others changed since it was made
+    #[arg(long, requires = "yes")]
+    repair: bool,
 }
 
 /// Plans, asks, makes.
@@ -86,27 +91,43 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         if stopped {
             bail!("something stands in the way: nothing was changed");
         }
-        if !planned.plan.is_done()
-            && !args.yes
-            && !confirm("This makes and changes resources that cost money.", "yes")?
-        {
-            bail!("nothing was changed");
-        }
+        agree(&planned.plan, args)?;
         make(&client, &settings, &planned, args.json, &mut times).await
     })
+}
+
+/// Nothing is made without a yes, and what others changed is not taken back by one
+/// that was given before it was seen.
+fn agree(plan: &Plan, args: &Args) -> Result<()> {
+    if plan.is_done() {
+        return Ok(());
+    }
+    let drifted = plan.drifted().count();
+    if args.yes {
+        if drifted > 0 && !args.repair {
+            bail!(
+                "others changed what was made ({drifted} of the resources, marked above): add --repair to take that back, or write it into aks-tui.yaml; nothing was changed"
+            );
+        }
+        return Ok(());
+    }
+    let what = if drifted > 0 {
+        "This takes back what others changed, and makes resources that cost money."
+    } else {
+        "This makes and changes resources that cost money."
+    };
+    if confirm(what, "yes")? {
+        return Ok(());
+    }
+    bail!("nothing was changed");
 }
 
 fn show(planned: &Planned, args: &Args) -> Result<()> {
     if args.json {
         let mut line = serde_json::to_value(&planned.plan)?;
-        line["cost_per_hour"] = json!(
-            planned
-                .plan
-                .cost
-                .as_ref()
-                .map(crate::core::azure::plan::Cost::per_hour)
-        );
+        line["cost_per_hour"] = json!(planned.plan.cost.as_ref().map(Cost::per_hour));
         line["to_do"] = json!(!planned.plan.is_done());
+        line["drifted"] = planned.plan.drifted().map(|it| json!(it.id)).collect();
         print(&format!("{line}\n"))?;
     } else {
         print(&words::plan(&planned.plan))?;

@@ -76,6 +76,13 @@ pub fn plan(plan: &Plan) -> String {
         count(Action::Keep),
         count(Action::Ignore)
     );
+    let drifted = plan.drifted().count();
+    if drifted > 0 {
+        let _ = writeln!(
+            text,
+            "{drifted} of them were changed by others since they were made (~)"
+        );
+    }
     if let Some(cost) = &plan.cost {
         text.push('\n');
         for item in &cost.items {

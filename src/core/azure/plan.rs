@@ -11,6 +11,10 @@ pub struct Plan {
     pub checks: Vec<Check>,
     /// What becomes of each resource.
     pub changes: Vec<Change>,
+    /// Whether exactly this was made before, and nothing else of ours since: what
+    /// differs now was changed by somebody else.
+    #[serde(default)]
+    pub made_before: bool,
     /// What it costs, where prices are known.
     pub cost: Option<Cost>,
     /// How long it takes, seconds; from what such things took before.
@@ -151,6 +155,13 @@ impl Plan {
         self.checks
             .iter()
             .filter(|check| check.verdict == Verdict::Stop)
+    }
+
+    /// What others changed since it was made: making the plan true takes it back.
+    pub fn drifted(&self) -> impl Iterator<Item = &Change> {
+        self.changes
+            .iter()
+            .filter(|change| self.made_before && change.action == Action::Modify)
     }
 
     /// How many resources meet this fate.

@@ -11,7 +11,7 @@ use crate::{
     core::{
         azure::{
             clean::{Fate, Preview},
-            desk::Desk,
+            desk::{Desk, Wish},
             plan::{Action, Plan, Verdict, kind_name},
             progress::State,
         },
@@ -82,10 +82,16 @@ fn head(scene: &Scene<'_>, desk: &Desk, azure: &AzureUi, lines: &mut Vec<Line<'_
     }
     match (desk.offer(), &azure.typed) {
         (Ok((wish, word)), Some(typed)) => {
-            let what = if matches!(wish, crate::core::azure::desk::Wish::Provision) {
-                "This makes and changes resources that cost money."
-            } else {
-                "This cannot be undone."
+            let drifted = desk
+                .plan
+                .as_ref()
+                .is_some_and(|plan| plan.drifted().next().is_some());
+            let what = match wish {
+                Wish::Provision if drifted => {
+                    "This takes back what others changed (~), and makes resources that cost money."
+                }
+                Wish::Provision => "This makes and changes resources that cost money.",
+                _ => "This cannot be undone.",
             };
             lines.push(Line::styled(
                 format!("{what} Type {word} and Enter: {typed}_"),
@@ -166,6 +172,12 @@ fn planned(scene: &Scene<'_>, plan: &Plan, lines: &mut Vec<Line<'_>>) {
                 side(&delta.after)
             )));
         }
+    }
+    if plan.drifted().next().is_some() {
+        lines.push(Line::styled(
+            "what is marked ~ was changed by others since it was made",
+            theme.warn,
+        ));
     }
     if let Some(cost) = &plan.cost {
         lines.push(Line::default());
