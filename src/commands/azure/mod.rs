@@ -1,5 +1,6 @@
 //! What the commands for Azure have in common: settings, sign-in, words.
 
+mod bars;
 pub mod build;
 pub mod clean;
 mod cleaning;

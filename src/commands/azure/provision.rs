@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use color_eyre::eyre::{Result, WrapErr, bail};
 use serde_json::json;
 
-use super::{ConfigArgs, Times, confirm, words};
+use super::{ConfigArgs, Times, bars::Bars, confirm, words};
 use crate::{
     adapters::azure::{
         Client, apply, kubernetes,
@@ -135,17 +135,22 @@ fn show(planned: &Planned, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Says progress, and keeps how long things took.
+/// Says progress, in bars where there is a terminal, and keeps how long things took.
 pub fn teller(json: bool, times: &mut Times) -> impl FnMut(Progress) + Send {
+    let mut bars = if json { None } else { Bars::on_terminal() };
     move |progress| {
         remember(times, &progress);
-        let line = if json {
-            serde_json::to_string(&progress).unwrap_or_default()
-        } else {
-            words::progress(&progress)
-        };
         // Whoever stopped reading does not stop the work.
-        let _ = print(&format!("{line}\n"));
+        let say = |line: String| drop(print(&format!("{line}\n")));
+        match &mut bars {
+            _ if json => say(serde_json::to_string(&progress).unwrap_or_default()),
+            Some(bars) => {
+                if bars.tell(&progress, |kind| times.seconds(kind)) {
+                    bars.above(|| say(words::progress(&progress)));
+                }
+            }
+            None => say(words::progress(&progress)),
+        }
     }
 }
 
