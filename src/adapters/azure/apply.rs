@@ -151,6 +151,17 @@ async fn forget_old_cluster(
     settings: &Settings,
     paths: &Paths,
 ) -> Result<(), Failure> {
+    let name = &settings.cluster.name;
+    let read = Call::get(
+        format!("read the cluster {name}"),
+        paths.cluster(name),
+        api::CONTAINER_SERVICE,
+    );
+    // Somebody else may have begun to make it since the plan, and the role assignment
+    // may be the new one's.
+    if client.find(&read).await?.is_some() {
+        return Ok(());
+    }
     let path = format!(
         "{}/providers/Microsoft.Authorization/roleAssignments/{}",
         paths.registry(&settings.registry.name),

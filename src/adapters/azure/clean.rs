@@ -56,23 +56,34 @@ impl Cleaner<'_> {
 
     /// What would disappear. Asks, changes nothing.
     pub async fn preview(&self, scope: Scope) -> Result<Preview, Failure> {
-        let mut preview = Preview {
+        let nothing = Preview {
             scope,
             group: self.paths.group.clone(),
             objects: Vec::new(),
             refused: Vec::new(),
         };
-        let read = Call::get(
-            "read the resource group",
-            self.paths.group(),
-            api::RESOURCES,
-        );
-        let Some(group) = self.client.find(&read).await? else {
-            return Ok(preview);
+        let Some(group) = self.find_group().await? else {
+            return Ok(nothing);
         };
+        match self.look(&group, nothing.clone()).await {
+            // Somebody else is deleting the group, and it went while we looked.
+            Err(failure) if failure.is_missing() && self.find_group().await?.is_none() => {
+                Ok(nothing)
+            }
+            seen => seen,
+        }
+    }
+
+    async fn find_group(&self) -> Result<Option<Value>, Failure> {
+        let wanted = "read the resource group";
+        let read = Call::get(wanted, self.paths.group(), api::RESOURCES);
+        self.client.find(&read).await
+    }
+
+    async fn look(&self, group: &Value, mut preview: Preview) -> Result<Preview, Failure> {
         let locks = preflight::locks_of(self.client, &self.paths.group()).await?;
-        match scope {
-            Scope::All => self.all(&group, &locks, &mut preview).await?,
+        match preview.scope {
+            Scope::All => self.all(group, &locks, &mut preview).await?,
             Scope::Most => {
                 self.auth(&locks, &mut preview).await?;
                 self.most(&locks, &mut preview).await?;

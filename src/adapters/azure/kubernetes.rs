@@ -45,6 +45,33 @@ const NODES_WITHIN: Duration = Duration::from_secs(900);
 /// Between looks at the nodes.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Waits until nothing goes on with the cluster: before, it may have no credentials.
+pub async fn wait_for_cluster(
+    client: &Client,
+    paths: &Paths,
+    cluster: &str,
+    tell: Tell<'_>,
+) -> Result<(), Failure> {
+    let wanted = format!("read the cluster {cluster}");
+    let read = Call::get(wanted, paths.cluster(cluster), api::CONTAINER_SERVICE);
+    let mut said = String::new();
+    loop {
+        let body = client.send(&read).await?.body;
+        let state = body["properties"]["provisioningState"].as_str();
+        let state = state.unwrap_or_default();
+        if matches!(state, "" | "Succeeded" | "Failed" | "Canceled") {
+            return Ok(());
+        }
+        if said != state {
+            state.clone_into(&mut said);
+            tell(Progress::Note {
+                text: format!("the cluster {cluster} is {}", quote(state)),
+            });
+        }
+        sleep(LOOK).await;
+    }
+}
+
 /// Fetches the cluster's credentials and writes them to `path`, for nobody else to
 /// read. The user's own kubeconfig is not touched. Where the cluster asks for Entra's
 /// word, `program`, which is this one, is to give it.
@@ -98,12 +125,16 @@ fn sign_in_ourselves(text: &[u8], azure: &Azure, program: &Path) -> Option<Vec<u
     changed.then_some(written.into_bytes())
 }
 
+/// How the name of a file ends that is being written, after its writer's process id.
+const UNFINISHED: &str = "new";
+
 /// Writes `bytes` for the owner alone, whole or not at all.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    forget_unfinished(path);
+    let fresh = path.with_extension(format!("{}.{UNFINISHED}", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -119,6 +150,44 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .inspect_err(|_| {
             let _ = fs::remove_file(&fresh);
         })
+}
+
+/// Removes the credentials at `path`, of a cluster that is gone: they are of no use,
+/// and secret.
+pub fn forget_kubeconfig(path: &Path) {
+    forget_unfinished(path);
+    let _ = fs::remove_file(path);
+}
+
+/// Removes what writers of `path` left who were killed while they wrote.
+fn forget_unfinished(path: &Path) {
+    let Some(entries) = path.parent().and_then(|dir| fs::read_dir(dir).ok()) else {
+        return;
+    };
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    for file in entries.flatten().map(|entry| entry.path()) {
+        let writer = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .zip(stem)
+            .and_then(|(name, stem)| name.strip_prefix(stem)?.strip_prefix('.'))
+            .and_then(|rest| rest.strip_suffix(UNFINISHED)?.strip_suffix('.'))
+            .and_then(|id| id.parse().ok());
+        if writer.is_some_and(|writer| !is_alive(writer)) {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_alive(process: i32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    Pid::from_raw(process).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn is_alive(_: i32) -> bool {
+    true
 }
 
 /// A client of the cluster whose kubeconfig is at `path`.
@@ -328,5 +397,28 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_goes_and_what_others_write_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        let left = |name: String| {
+            let path = dir.path().join(name);
+            fs::write(&path, b"half").unwrap();
+            path
+        };
+        // Beyond the largest process id there is.
+        let dead = left(format!("kubeconfig.{}.new", i32::MAX));
+        let living = left(format!(
+            "kubeconfig.{}.new",
+            std::os::unix::process::parent_id()
+        ));
+        let other = left("other.1.new".to_owned());
+        write_private(&path, b"whole").unwrap();
+        assert!(!dead.exists() && living.exists() && other.exists());
+        fs::write(&dead, b"half").unwrap();
+        forget_kubeconfig(&path);
+        assert!(!path.exists() && !dead.exists() && living.exists() && other.exists());
     }
 }

@@ -72,7 +72,8 @@ impl<'a> Cleaning<'a> {
         }
     }
 
-    /// What would disappear. Changes nothing.
+    /// What would disappear. Changes nothing but the cluster's credentials here: fetched
+    /// where they are missing, removed where the whole group is gone.
     pub async fn preview(&self, scope: Scope) -> Result<Preview> {
         let runs = scope != Scope::All && self.cleaner().cluster_runs().await?;
         if runs && !self.kubeconfig.is_file() {
@@ -87,6 +88,10 @@ impl<'a> Cleaning<'a> {
             .await?;
         }
         let mut preview = self.cleaner().preview(scope).await?;
+        if scope == Scope::All && preview.objects.is_empty() {
+            // Whoever deleted the group may have been killed before this.
+            kubernetes::forget_kubeconfig(&self.kubeconfig);
+        }
         if runs && scope == Scope::Most {
             let mut talk = self.talk();
             let planned = talk.plan(Effect::PlanUndeploy { storage: true }).await;
@@ -119,8 +124,7 @@ impl<'a> Cleaning<'a> {
         };
         self.cleaner().carry_out(&rest, tell).await?;
         if preview.scope == Scope::All {
-            // Credentials of a cluster that is gone are of no use, and secret.
-            let _ = std::fs::remove_file(&self.kubeconfig);
+            kubernetes::forget_kubeconfig(&self.kubeconfig);
         }
         Ok(())
     }

@@ -213,6 +213,8 @@ pub async fn carry_out(
         apply::apply(client, settings, planned, tell).await?;
     }
     let path = super::kubeconfig(settings)?;
+    let cluster = &settings.cluster.name;
+    kubernetes::wait_for_cluster(client, &planned.paths, cluster, tell).await?;
     tell(Progress::Step {
         doing: format!(
             "fetch the credentials of the cluster {}",

@@ -89,6 +89,18 @@ pub fn put_call(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
         .with("retry-after", world.retry_after(10.0)))
 }
 
+/// `PATCH` of a resource by the path of the call: what is not said stays.
+pub fn patch_call(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
+    let there = world.need(&call.path)?;
+    let id = there.id.clone();
+    let mut body = json!({
+        "location": there.body["location"], "sku": {"name": there.body["sku"]["name"]},
+    });
+    merge(&mut body, call.object()?);
+    put(world, &id, &body)?;
+    Ok(Answer::ok(shown(world, &id)?))
+}
+
 /// `GET` of a resource by the path of the call.
 pub fn get_call(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     Ok(Answer::ok(shown(world, &call.path)?))

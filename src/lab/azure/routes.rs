@@ -266,6 +266,7 @@ const ROUTES: &[Route] = &[
     route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries", REGISTRY, registry::list),
     route("PUT", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}", REGISTRY, kinds::put_call),
     route("GET", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}", REGISTRY, kinds::get_call),
+    route("PATCH", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}", REGISTRY, kinds::patch_call),
     route("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}", REGISTRY, registry::delete),
     route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/listCredentials", REGISTRY, registry::credentials),
     route("POST", "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{registry}/listBuildSourceUploadUrl", TASKS, registry::upload_url),

@@ -272,63 +272,83 @@ fn nearest(wanted: &str, names: &[&str]) -> String {
 
 /// Names that are unique in all of Azure: free, or ours.
 async fn names(client: &Client, paths: &Paths, settings: &Settings, there: &There) -> Vec<Check> {
-    let ask = |what: &'static str,
-               kind: &'static str,
-               name: String,
-               api: &'static str,
-               key: &'static str| async move {
-        let namespace = kind.split('/').next().unwrap_or_default();
+    let mut checks = Vec::new();
+    if there.account.is_none() {
+        let name = Unique {
+            what: "storage account",
+            name: &settings.storage.account,
+            path: paths.account(&settings.storage.account),
+            kind: "Microsoft.Storage/storageAccounts",
+            api: api::STORAGE,
+            key: "storage.account",
+        };
+        checks.push(name.check(client, paths).await);
+    }
+    if there.registry.is_none() && !settings.registry.name.is_empty() {
+        let name = Unique {
+            what: "registry",
+            name: &settings.registry.name,
+            path: paths.registry(&settings.registry.name),
+            kind: "Microsoft.ContainerRegistry/registries",
+            api: api::REGISTRY,
+            key: "registry.name",
+        };
+        checks.push(name.check(client, paths).await);
+    }
+    checks
+}
+
+/// A name that may be there once in all of Azure.
+struct Unique<'a> {
+    what: &'static str,
+    name: &'a str,
+    path: String,
+    kind: &'static str,
+    api: &'static str,
+    key: &'static str,
+}
+
+impl Unique<'_> {
+    async fn check(&self, client: &Client, paths: &Paths) -> Check {
+        let name = self.name;
+        let namespace = self.kind.split('/').next().unwrap_or_default();
         let call = Call::post(
             format!("ask whether the name {name} is free"),
             format!("{}/checkNameAvailability", paths.provider(namespace)),
-            api,
+            self.api,
         )
-        .body(json!({"name": name, "type": kind}));
-        match client.send(&call).await {
-            Err(failure) => doubt(what, &failure),
-            Ok(answer) if answer.body["nameAvailable"] == true => {
-                check(what, Verdict::Fine, format!("{name} is free"))
-            }
-            Ok(answer) => check(
-                what,
+        .body(json!({"name": name, "type": self.kind}));
+        let answer = match client.send(&call).await {
+            Err(failure) => return doubt(self.what, &failure),
+            Ok(answer) => answer.body,
+        };
+        if answer["nameAvailable"] == true {
+            return check(self.what, Verdict::Fine, format!("{name} is free"));
+        }
+        // Somebody else may be making the same test bed at this very moment.
+        let read = Call::get(
+            format!("read the {} {name}", self.what),
+            &self.path,
+            self.api,
+        );
+        match client.find(&read).await {
+            Err(failure) => doubt(self.what, &failure),
+            Ok(Some(_)) => check(
+                self.what,
+                Verdict::Fine,
+                format!("{name} is just being made"),
+            ),
+            Ok(None) => check(
+                self.what,
                 Verdict::Stop,
                 format!(
-                    "{}: choose another {key}",
-                    answer.body["message"]
-                        .as_str()
-                        .unwrap_or("the name is taken")
+                    "{}: choose another {}",
+                    answer["message"].as_str().unwrap_or("the name is taken"),
+                    self.key
                 ),
             ),
         }
-    };
-    let mut checks = Vec::new();
-    if there.account.is_none() {
-        let name = settings.storage.account.clone();
-        checks.push(
-            ask(
-                "storage account",
-                "Microsoft.Storage/storageAccounts",
-                name,
-                api::STORAGE,
-                "storage.account",
-            )
-            .await,
-        );
     }
-    if there.registry.is_none() && !settings.registry.name.is_empty() {
-        let name = settings.registry.name.clone();
-        checks.push(
-            ask(
-                "registry",
-                "Microsoft.ContainerRegistry/registries",
-                name,
-                api::REGISTRY,
-                "registry.name",
-            )
-            .await,
-        );
-    }
-    checks
 }
 
 async fn versions(client: &Client, paths: &Paths, settings: &Settings, there: &There) -> Check {

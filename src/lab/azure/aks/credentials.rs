@@ -31,11 +31,7 @@ pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
         ));
     }
     let Some(port) = cluster.secret["port"].as_u64() else {
-        return Err(refusal(
-            StatusCode::CONFLICT,
-            "OperationNotAllowed",
-            "The control plane of the cluster is not there yet; try again later.",
-        ));
+        return Err(not_yet(cluster));
     };
     let user = if admin || properties["aadProfile"].is_null() {
         let role = if admin { "admin" } else { "user" };
@@ -50,6 +46,25 @@ pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
     let id = cluster.id.clone();
     guard::record(world, &id, &format!("{what}/action"), None);
     Ok(Answer::ok(found))
+}
+
+/// What is said while nothing can be opened: soon, where it is only the lab that has
+/// not opened the door of a control plane which Azure would have by now.
+fn not_yet(cluster: &Resource) -> ArmError {
+    if cluster.secret["plane"] != true {
+        return refusal(
+            StatusCode::CONFLICT,
+            "OperationNotAllowed",
+            "The control plane of the cluster is not there yet; try again later.",
+        );
+    }
+    let mut error = refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "ServiceUnavailable",
+        "The control plane of the cluster is about to answer.",
+    );
+    error.headers.push(("retry-after", "1".to_owned()));
+    error
 }
 
 /// Sign-in by the plug-in that Entra clusters ask for.
