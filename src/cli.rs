@@ -8,7 +8,7 @@ use color_eyre::eyre::Result;
 use crate::{
     adapters::cluster,
     commands::{
-        self,
+        self, helloworld,
         perftest::{self, Failure},
     },
     core::azure::entra,
@@ -125,6 +125,8 @@ enum Command {
     /// The immortal throughput test: a job sends, a server sends back
     #[command(subcommand)]
     Perftest(perftest::Perftest),
+    #[command(subcommand)]
+    Helloworld(helloworld::Helloworld),
     /// Take the screen and panic: a test looks at what is left of the terminal
     #[cfg(debug_assertions)]
     #[command(hide = true)]
@@ -143,7 +145,7 @@ pub fn main() -> ExitCode {
     let arguments = env::args_os()
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    let result = match Cli::try_parse_from(perftest::rewrite(arguments)) {
+    let result = match Cli::try_parse_from(perftest::rewrite(helloworld::rewrite(arguments))) {
         Ok(cli) => run(cli),
         Err(error) => return refuse(&error),
     };
@@ -171,7 +173,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::AzureToken(args)) => commands::azure::token::run(args),
         Some(Command::Keys(args)) => commands::keys::run(&args),
         Some(Command::Themes(args)) => commands::themes::run(&args),
-        Some(Command::Perftest(command)) => Ok(run_perftest(command)),
+        Some(Command::Perftest(command)) => Ok(immortal(|| perftest::run(command))),
+        Some(Command::Helloworld(command)) => Ok(immortal(|| helloworld::run(command))),
         #[cfg(debug_assertions)]
         Some(Command::PanicOnScreen { elsewhere }) => {
             crate::app::terminal::panic_on_screen(elsewhere)
@@ -179,7 +182,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-fn run_perftest(command: perftest::Perftest) -> ExitCode {
+/// Runs an instance; as the first process of a container, only looks after one.
+fn immortal(run: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     if first::is_first() {
         return first::look_after().map_or_else(
             |error| {
@@ -189,7 +193,7 @@ fn run_perftest(command: perftest::Perftest) -> ExitCode {
             ExitCode::from,
         );
     }
-    match perftest::run(command) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(sentence)) => {
             commands::complain(&format!("error: {sentence}"));

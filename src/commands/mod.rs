@@ -5,6 +5,7 @@ pub mod cockpit;
 pub mod demo;
 pub mod deploy;
 mod headless;
+pub mod helloworld;
 pub mod init;
 pub mod keys;
 pub mod kill;

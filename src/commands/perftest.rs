@@ -126,8 +126,9 @@ struct Both {
     keep: bool,
 }
 
+/// When an input counts as safe.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Safe {
+pub(super) enum Safe {
     Fsync,
     Os,
 }
@@ -300,7 +301,7 @@ impl JobArgs {
         };
         plan.check()?;
         Ok(JobOptions {
-            name: name(self.name, "Job name is required: give it with -j NAME")?,
+            name: instance_name(self.name, "Job name is required: give it with -j NAME")?,
             server: peer(self.server)?,
             plan,
             common: self.both.options()?,
@@ -310,12 +311,12 @@ impl JobArgs {
 
 impl ServerArgs {
     fn options(self) -> Result<ServerOptions, String> {
-        let job = name(
+        let job = instance_name(
             self.name,
             "Job name is required: give this instance's name with -j NAME",
         )?;
         let (name, jobs) = match self.server {
-            Some(server) => (name(Some(server), "")?, Some(job)),
+            Some(server) => (instance_name(Some(server), "")?, Some(job)),
             None => (job, None),
         };
         Ok(ServerOptions {
@@ -371,7 +372,7 @@ fn port(given: Option<i32>) -> Result<Option<u16>, String> {
 }
 
 /// An instance name: it becomes part of a path.
-fn name(given: Option<String>, missing: &str) -> Result<String, String> {
+pub(super) fn instance_name(given: Option<String>, missing: &str) -> Result<String, String> {
     let name = given.filter(|name| !name.is_empty()).ok_or(missing)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.chars().all(plain) && !name.starts_with('.') && name.len() <= 200 {
@@ -384,10 +385,10 @@ fn name(given: Option<String>, missing: &str) -> Result<String, String> {
 }
 
 /// A server's name, or where it is as `host:port`.
-fn peer(given: Option<String>) -> Result<String, String> {
+pub(super) fn peer(given: Option<String>) -> Result<String, String> {
     const MISSING: &str = "Server name is required: give it with -s NAME";
     match given {
         Some(place) if place.contains(':') => Ok(place),
-        given => name(given, MISSING),
+        given => instance_name(given, MISSING),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use color_eyre::eyre::{Result, bail, eyre};
 
 use super::{
-    deploy::{Talk, Told, fail, objects},
+    deploy::{Talk, Told, What, fail, objects},
     duration,
 };
 use crate::{
@@ -27,6 +27,10 @@ use crate::{
     reason = "each is a flag of the command line"
 )]
 pub struct Args {
+    /// Which [default: whatever is there]
+    #[arg(value_enum)]
+    workload: Option<What>,
+
     /// Delete the claims and volumes that were made for it, too
     #[arg(long)]
     storage: bool,
@@ -71,6 +75,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 async fn converse(talk: &mut Talk, args: &Args) -> Result<ExitCode> {
     let wish = Effect::PlanUndeploy {
+        workload: args.workload.map(Into::into),
         storage: args.storage,
     };
     let plan = match talk.plan(wish).await {

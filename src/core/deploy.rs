@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    event::Fact,
+    event::{Fact, LogLine},
     time::Time,
     workload::{
-        Role,
+        GREETING, Role, Workload,
         order::{Order, Run},
     },
 };
@@ -18,6 +18,8 @@ use super::{
 /// What is to be deployed, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
+    /// What is to be deployed.
+    pub workload: Workload,
     /// What is asked for.
     pub order: Order,
     /// Which run it is to be.
@@ -29,6 +31,9 @@ pub struct Request {
 /// What a deployment, or its end, would do to the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// What is deployed.
+    #[serde(default)]
+    pub workload: Workload,
     /// The kubeconfig's context.
     pub context: String,
     /// The namespace.
@@ -269,6 +274,10 @@ impl Deploy {
                 replayed: false,
                 ..
             } => self.news = true,
+            Fact::Log {
+                role: Role::Client,
+                lines,
+            } if lines.iter().any(greets) => self.news = true,
             _ => return false,
         }
         self.settle(at)
@@ -283,6 +292,11 @@ impl Deploy {
         }
         works
     }
+}
+
+/// helloworld has no figures: its word is what it says to people.
+fn greets(line: &LogLine) -> bool {
+    !line.replayed && line.text.starts_with(GREETING)
 }
 
 #[cfg(test)]
@@ -349,6 +363,29 @@ mod tests {
         all.push(works(11, false));
         let took = Duration::from_secs(6);
         assert_eq!(fold(&all).stage, Stage::Done { took });
+    }
+
+    #[test]
+    fn a_greeting_is_work_unless_it_is_repeated() {
+        let said = |text: &str, replayed| Fact::Log {
+            role: Role::Client,
+            lines: vec![LogLine {
+                stamp_ms: None,
+                text: text.into(),
+                kind: crate::core::event::LineKind::Plain,
+                replayed,
+            }],
+        };
+        let mut facts = vec![
+            Fact::DeployBegan { removes: false },
+            rolled_out("p"),
+            speaks("p"),
+            said("*X* execution epoch=1 durability=fsync", false),
+            said("!! Client: Sent message 1.", true),
+        ];
+        assert_eq!(fold(&facts).stage, Stage::Working);
+        facts.push(said("!! Client: Sent message 1.", false));
+        assert!(matches!(fold(&facts).stage, Stage::Done { .. }));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     azure::desk::Wish,
     deploy::{Plan, Request},
     trial::{Fault, TrialId, Victim},
-    workload::Role,
+    workload::{Role, Workload},
 };
 
 /// A wish that only an adapter can fulfil.
@@ -89,6 +89,8 @@ pub enum Effect {
     /// Work out what taking the workload away would do; answered as
     /// [`PlanDeploy`](Self::PlanDeploy).
     PlanUndeploy {
+        /// Which; none for all there are.
+        workload: Option<Workload>,
         /// Its volumes and claims go, too.
         storage: bool,
     },

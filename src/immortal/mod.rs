@@ -19,8 +19,8 @@
 //!           grows)    fsync)    app)        durable there)
 //! ```
 //!
-//! [`perftest`] is one application; the tests have another, counters that call
-//! themselves and each other at random.
+//! [`perftest`] is one application, [`helloworld`] a very small one; the tests have
+//! another, counters that call themselves and each other at random.
 //!
 //! # The specification
 //!
@@ -122,6 +122,7 @@ mod execute;
 mod fence;
 mod fingerprint;
 pub mod first;
+pub mod helloworld;
 mod impulse;
 mod inbox;
 mod instance;

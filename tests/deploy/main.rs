@@ -8,6 +8,7 @@ mod kubectl;
 mod support;
 
 mod bench;
+mod greeting;
 mod image;
 mod life;
 mod render;

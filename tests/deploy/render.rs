@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use aks_tui::core::workload::{
+    Workload,
     manifests::Spec,
     order::{Order, Storage},
 };
@@ -14,12 +15,13 @@ use crate::{
     kubectl::{kubectl, kubectl_is_here},
 };
 
-fn yaml(order: Order, storage: &str) -> String {
+fn yaml(workload: Workload, order: Order, storage: &str) -> String {
     let mut storage: Storage = storage.parse().unwrap();
     if let Storage::Class { shared, .. } = &mut storage {
         *shared = Some(true);
     }
     let spec = Spec {
+        workload,
         namespace: "tests".into(),
         order: Order {
             storage: Some(storage.clone()),
@@ -45,7 +47,7 @@ fn ours_on_claims_of_a_class() {
         pull_secret: Some("registry".into()),
         ..Order::default()
     };
-    insta::assert_snapshot!(yaml(order, "class:azurefile-csi"));
+    insta::assert_snapshot!(yaml(Workload::Perftest, order, "class:azurefile-csi"));
 }
 
 #[test]
@@ -55,7 +57,28 @@ fn the_original_on_a_share() {
         rounds: Some(13),
         ..Order::default()
     };
-    insta::assert_snapshot!(yaml(order, "share:my-group/ambrosia-logs-smbshare"));
+    insta::assert_snapshot!(yaml(
+        Workload::Perftest,
+        order,
+        "share:my-group/ambrosia-logs-smbshare"
+    ));
+}
+
+#[test]
+fn a_greeting_on_a_share() {
+    let text = yaml(Workload::Helloworld, Order::default(), "share:logs");
+    insta::assert_snapshot!(text);
+    let original = Order {
+        image: Some("ambrosia/ambrosia-hello".into()),
+        ..Order::default()
+    };
+    let text = yaml(Workload::Helloworld, original, "share:logs");
+    for words in [
+        "runAmbrosiaService.sh dotnet Client1/publish/Client1.dll helloclientrun20260102030405 helloserverrun20260102030405",
+        "runAmbrosiaService.sh dotnet Server/publish/Server.dll helloserverrun20260102030405",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 #[test]
@@ -67,6 +90,15 @@ fn every_object_is_taken_as_it_is_printed() {
     let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: mine}\nspec:\n  accessModes: [ReadWriteMany]\n  storageClassName: azurefile-csi\n  resources: {requests: {storage: 1Gi}}\n";
     assert!(apply(&bench, claim, &[]));
     let original = "--image ambrosia/ambrosia-perftest --rounds 2";
+    for options in ["--storage share:logs", "--image ambrosia/ambrosia-hello"] {
+        let said = bench.run(&format!("deploy helloworld --dry-run {options}"));
+        assert_eq!(said.code, 0, "{options}: {}", said.err);
+        assert!(
+            apply(&bench, &said.out, &["--dry-run=server"]),
+            "{}",
+            said.out
+        );
+    }
     for options in [
         "",
         "--storage pod --rate 1MiB --bytes-per-round 1MiB --max-message 1024",

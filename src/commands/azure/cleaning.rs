@@ -94,7 +94,11 @@ impl<'a> Cleaning<'a> {
         }
         if runs && scope == Scope::Most {
             let mut talk = self.talk();
-            let planned = talk.plan(Effect::PlanUndeploy { storage: true }).await;
+            let wish = Effect::PlanUndeploy {
+                workload: None,
+                storage: true,
+            };
+            let planned = talk.plan(wish).await;
             talk.end().await;
             // Pods that mount the share go before it does.
             let mut objects = workload(&planned?, self.also);

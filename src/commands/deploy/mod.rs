@@ -21,7 +21,10 @@ use crate::{
     core::{
         deploy::{Plan, Request, Stage},
         effect::Effect,
-        workload::order::{Order, Run, Storage},
+        workload::{
+            Workload,
+            order::{Order, Run, Storage},
+        },
     },
 };
 
@@ -41,7 +44,7 @@ const CHANGES: u8 = 2;
 pub struct Args {
     /// What to deploy
     #[arg(value_enum)]
-    workload: Workload,
+    workload: What,
 
     #[command(flatten)]
     asked: Asked,
@@ -76,15 +79,26 @@ pub struct Args {
 
 /// What can be deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Workload {
+pub(super) enum What {
     /// The throughput test: a client sends rounds of messages, a server sends them back
     Perftest,
+    /// Three messages, with a wait for Enter in between: `kubectl attach -i` presses it
+    Helloworld,
 }
 
-/// What can be asked of a deployment of perftest.
+impl From<What> for Workload {
+    fn from(what: What) -> Self {
+        match what {
+            What::Perftest => Self::Perftest,
+            What::Helloworld => Self::Helloworld,
+        }
+    }
+}
+
+/// What can be asked of a deployment.
 #[derive(Debug, clap::Args)]
 struct Asked {
-    /// Image of both sides; one called ambrosia-perftest is AMBROSIA's own [default: aks-tui/perftest]
+    /// Image of both sides; one called ambrosia-perftest or ambrosia-hello is AMBROSIA's own [default: aks-tui/perftest]
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
 
@@ -140,7 +154,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn request(self, force: bool) -> Request {
+    fn request(self, workload: Workload, force: bool) -> Request {
         let run = match (self.keep_logs, self.fresh, self.run) {
             (true, ..) => Run::Keep,
             (_, true, _) => Run::Fresh,
@@ -148,6 +162,7 @@ impl Asked {
             _ => Run::Present,
         };
         Request {
+            workload,
             order: Order {
                 image: self.image,
                 original: self.original.then_some(true),
@@ -169,7 +184,6 @@ impl Asked {
 /// Plans, shows, applies, waits.
 pub fn run(args: Args) -> Result<ExitCode> {
     logging::to_stderr();
-    let Workload::Perftest = args.workload;
     let looks_only = args.diff || args.dry_run;
     if args.cluster.read_only && !looks_only {
         bail!("--read-only: nothing is deployed; --diff shows what would be");
@@ -179,7 +193,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     super::on_runtime(async {
         let interrupted = signals::interrupted()?;
-        let mut talk = Talk::with(args.cluster.clone().into());
+        let mut talk = Talk::about(args.workload.into(), args.cluster.clone().into());
         let outcome = tokio::select! {
             outcome = converse(&mut talk, args) => outcome,
             () = interrupted => Err(eyre!("stopped by a signal; what was applied stays")),
@@ -190,7 +204,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn converse(talk: &mut Talk, args: Args) -> Result<ExitCode> {
-    let request = args.asked.request(args.force_conflicts);
+    let request = args
+        .asked
+        .request(args.workload.into(), args.force_conflicts);
     let planned = talk.plan(Effect::PlanDeploy(Box::new(request))).await;
     let plan = match planned {
         Ok(plan) => plan,

@@ -14,8 +14,8 @@ const WIDE: usize = 100;
 /// and what to know before. With `fields`, every field that would change.
 pub(super) fn plan(plan: &Plan, fields: bool) -> String {
     let mut text = format!(
-        "perftest in namespace {} of context {}\n",
-        plan.namespace, plan.context
+        "{} in namespace {} of context {}\n",
+        plan.workload, plan.namespace, plan.context
     );
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  image    {}", plan.order.image());

@@ -16,13 +16,14 @@ use crate::{
         cluster,
         sink::{Clock, Sink},
     },
+    cli::{CLIENT, SERVER},
     core::{
         deploy::{Plan, Stage},
         effect::Effect,
         event::{Event, Fact, Feed, FeedState},
         model::Model,
         time::Time,
-        workload::Role,
+        workload::{Role, Workload},
     },
 };
 
@@ -57,6 +58,20 @@ impl Talk {
             cancel,
             adapter,
         }
+    }
+
+    /// Begins one about `workload`: its pods are the ones that are heard, unless
+    /// `options` name others.
+    pub(in crate::commands) fn about(workload: Workload, mut options: cluster::Options) -> Self {
+        for (role, selector, usual) in [
+            (Role::Client, &mut options.client_selector, CLIENT),
+            (Role::Server, &mut options.server_selector, SERVER),
+        ] {
+            if selector.is_empty() || selector == usual {
+                *selector = workload.selector(role);
+            }
+        }
+        Self::with(options)
     }
 
     /// What would be done.

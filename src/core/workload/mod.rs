@@ -1,4 +1,4 @@
-//! The workload under test: perftest, ours or the original image's.
+//! The workload under test: perftest, ours or the original image's; and a smaller one.
 //!
 //! Two programs speak one language on their standard output, so one parser
 //! ([`mod@line`]) reads both. What a line means depends on where in an execution it
@@ -8,6 +8,7 @@
 //! How it is deployed is data too: an [`order`] is what a person asks for, the
 //! [`manifests`] are what a cluster is sent.
 
+mod catalogue;
 pub mod line;
 pub mod manifests;
 pub mod order;
@@ -17,6 +18,8 @@ pub mod tracker;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use catalogue::Workload;
 
 /// Which side of the workload a pod plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,7 +43,8 @@ impl Role {
         }
     }
 
-    /// The name of the program that plays this role, as `pidof` knows it.
+    /// The name of the program that plays this role, as `pidof` knows it: in our
+    /// image whatever the workload.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Client => "Job",
@@ -62,6 +66,9 @@ impl fmt::Display for Role {
         f.pad(self.name())
     }
 }
+
+/// What a line of helloworld's client begins with.
+pub const GREETING: &str = "!! Client: ";
 
 /// Bytes in a GiB, the unit of everything perftest prints.
 pub const GIB: f64 = 1_073_741_824.0;

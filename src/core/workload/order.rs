@@ -1,8 +1,10 @@
-//! What a person may ask of a deployment of perftest, and what it comes to.
+//! What a person may ask of a deployment, and what it comes to.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::Workload;
 
 /// The image that is deployed when nobody names another.
 pub const IMAGE: &str = "aks-tui/perftest";
@@ -105,7 +107,7 @@ impl Order {
         self.original.unwrap_or_else(|| {
             let name = self.image().split('@').next().unwrap_or_default();
             let last = name.rsplit('/').next().unwrap_or_default();
-            last.split(':').next() == Some("ambrosia-perftest")
+            last.split(':').next().is_some_and(Workload::is_original)
         })
     }
 
@@ -128,7 +130,10 @@ impl Order {
     ///
     /// # Errors
     /// That sentence.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, workload: Workload) -> Result<(), String> {
+        if workload != Workload::Perftest {
+            self.check_plain(workload)?;
+        }
         let secrets = [&self.secret, &self.pull_secret];
         for name in secrets.into_iter().flatten() {
             check_name("secret", name)?;
@@ -164,6 +169,25 @@ impl Order {
                 "--rounds 0: AMBROSIA's perftest ({}) cannot go on for ever; give a number",
                 self.image()
             ));
+        }
+        Ok(())
+    }
+}
+
+impl Order {
+    /// What only perftest can do.
+    fn check_plain(&self, workload: Workload) -> Result<(), String> {
+        for (option, given) in [
+            ("--rounds", self.rounds.is_some()),
+            ("--max-message", self.max_message.is_some()),
+            ("--bytes-per-round", self.bytes_per_round.is_some()),
+            ("--rate", self.rate.is_some()),
+        ] {
+            if given {
+                return Err(format!(
+                    "{option}: only perftest can do that, not {workload}"
+                ));
+            }
         }
         Ok(())
     }
@@ -345,6 +369,7 @@ mod tests {
         };
         assert!(of("ambrosia/ambrosia-perftest").is_original());
         assert!(of("x.azurecr.io/ambrosia-perftest:1@sha256:00").is_original());
+        assert!(of("ambrosia/ambrosia-hello").is_original());
         assert!(!of("x.azurecr.io/aks-tui/perftest:1").is_original());
         assert!(!Order::default().is_original());
         let told = Order {
@@ -386,13 +411,19 @@ mod tests {
         let with = |change: fn(&mut Order)| {
             let mut order = original.clone();
             change(&mut order);
-            order.check().unwrap_err()
+            order.check(Workload::Perftest).unwrap_err()
         };
         assert!(with(|o| o.rate = Some("1".into())).contains("--rate"));
         assert!(with(|o| o.rounds = Some(0)).contains("for ever"));
         assert!(with(|o| o.secret = Some("No Such".into())).contains("no name of a secret"));
         assert!(with(|o| o.image = Some("a b".into())).contains("no image"));
-        assert_eq!(original.check(), Ok(()));
+        assert_eq!(original.check(Workload::Perftest), Ok(()));
+        let rate = Order {
+            rate: Some("1".into()),
+            ..Order::default()
+        };
+        let why = rate.check(Workload::Helloworld).unwrap_err();
+        assert!(why.contains("--rate: only perftest"), "{why}");
         let run = |name: &str| Run::Named(name.into()).check();
         assert!(
             run("../elsewhere")

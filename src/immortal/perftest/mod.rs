@@ -12,7 +12,7 @@
 //! bounded.
 
 pub mod argv;
-mod console;
+pub(super) mod console;
 mod job;
 mod options;
 mod payload;
@@ -132,15 +132,16 @@ fn pause(name: &str, auto_continue: bool) {
     }
 }
 
-fn save(state: &impl Serialize, out: &mut Vec<u8>) {
+pub(super) fn save(state: &impl Serialize, out: &mut Vec<u8>) {
     if let Err(error) = serde_json::to_writer(out, state) {
         // Only a type that JSON cannot hold fails, and these are numbers and lists.
-        unreachable!("a perftest state is plain data: {error}");
+        unreachable!("a state is plain data: {error}");
     }
 }
 
-fn load<T: DeserializeOwned>(state: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(state).map_err(|error| format!("it is no perftest state: {error}"))
+pub(super) fn load<T: DeserializeOwned>(state: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(state)
+        .map_err(|error| format!("it is no state of this program: {error}"))
 }
 
 /// Says that an option has no effect on an instance that lives already.

@@ -19,6 +19,7 @@ use crate::{
     core::{
         deploy::{Change, Plan, Planned, Request},
         event::{Fact, Trouble},
+        workload::Workload,
     },
 };
 
@@ -33,10 +34,14 @@ pub async fn plan_deploy(context: &Context, request: &Request) -> Result<(), Clo
 }
 
 /// Works out what taking the workload away would do, and says so.
-pub async fn plan_undeploy(context: &Context, storage: bool) -> Result<(), Closed> {
+pub async fn plan_undeploy(
+    context: &Context,
+    workload: Option<Workload>,
+    storage: bool,
+) -> Result<(), Closed> {
     context.sink.send(Fact::DeployPlanning).await?;
     let planned = match context.access.session().await {
-        Ok(session) => remove::plan(&session, storage).await,
+        Ok(session) => remove::plan(&session, workload, storage).await,
         Err(failure) => Err(plan::trouble(failure)),
     };
     tell_plan(context, planned).await
@@ -96,7 +101,7 @@ async fn carry_out(
     }
     let sink = &context.sink;
     let tell = async |progress| sink.send(Fact::Rollout(progress)).await.is_ok();
-    Ok(rollout::wait(&session, within, tell).await)
+    Ok(rollout::wait(&session, plan.workload, within, tell).await)
 }
 
 /// Applies objects in this order, until one is refused.

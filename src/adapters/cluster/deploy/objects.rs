@@ -15,7 +15,10 @@ use crate::{
     },
     core::{
         deploy::Conflict,
-        workload::manifests::{MANAGED_BY, MANAGER, PART_OF, PERFTEST},
+        workload::{
+            Workload,
+            manifests::{MANAGED_BY, MANAGER, PART_OF},
+        },
     },
 };
 
@@ -106,10 +109,15 @@ pub(super) async fn exists(session: &Session, kind: &str, name: &str) -> Result<
     Ok(found.is_some())
 }
 
-/// The objects of a kind that are ours.
-pub(super) async fn ours(session: &Session, kind: &str) -> Result<Vec<Value>, Failure> {
+/// The objects of a kind that are ours, of these workloads.
+pub(super) async fn ours(
+    session: &Session,
+    workloads: &[Workload],
+    kind: &str,
+) -> Result<Vec<Value>, Failure> {
     let api = api(&session.read, &session.namespace, kind);
-    let selector = format!("{MANAGED_BY}={MANAGER},{PART_OF}={PERFTEST}");
+    let names: Vec<_> = workloads.iter().map(|it| it.name()).collect();
+    let selector = format!("{MANAGED_BY}={MANAGER},{PART_OF} in ({})", names.join(","));
     let params = ListParams::default().labels(&selector);
     let what = format!("list what is ours of kind {kind}");
     let list = session.unary(&what, api.list(&params)).await?;

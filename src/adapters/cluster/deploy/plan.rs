@@ -18,8 +18,8 @@ use crate::{
         deploy::{Change, Plan, Planned, Request},
         event::Trouble,
         workload::{
-            Role,
-            manifests::{self, ORDER, RUN, Spec},
+            Role, Workload,
+            manifests::{ORDER, RUN, Spec},
             order::{CLAIM_SIZE, Order, Run, Storage},
         },
     },
@@ -62,11 +62,12 @@ impl Present {
 /// # Errors
 /// Why it cannot be done, and what to do about that.
 pub(super) async fn plan(session: &Session, request: &Request) -> Result<Plan, Trouble> {
-    let present = look(session).await?;
+    let workload = request.workload;
+    let present = look(session, workload).await?;
     let earlier = present.order.clone().unwrap_or_default();
     let mut order = request.order.clone().over(earlier);
     order
-        .check()
+        .check(workload)
         .map_err(|why| Trouble::new(why, "ask again"))?;
     request
         .run
@@ -77,14 +78,16 @@ pub(super) async fn plan(session: &Session, request: &Request) -> Result<Plan, T
     order.storage = Some(storage.clone());
     let (run, resumes) = run(&request.run, &present)?;
     check_secret(session, &order, &storage, &mut notes).await;
-    notes.extend(remarks(&present, &order, &storage, &run, resumes));
+    notes.extend(remarks(&present, workload, &order, &storage, &run, resumes));
     let spec = Spec {
+        workload,
         namespace: session.namespace.clone(),
         order: order.clone(),
         storage,
         run: run.clone(),
     };
     let mut plan = Plan {
+        workload,
         context: session.context.clone(),
         namespace: session.namespace.clone(),
         order,
@@ -173,10 +176,10 @@ fn refused(refusal: Refusal) -> Trouble {
 }
 
 /// Looks at what is there of the workload.
-async fn look(session: &Session) -> Result<Present, Trouble> {
+async fn look(session: &Session, workload: Workload) -> Result<Present, Trouble> {
     let mut present = Present::default();
     for role in Role::ALL {
-        let name = manifests::deployment(role);
+        let name = workload.deployment(role);
         let found = get(session, "Deployment", &name).await.map_err(trouble)?;
         let Some(found) = found else { continue };
         let annotations = &found["metadata"]["annotations"];
@@ -189,7 +192,7 @@ async fn look(session: &Session) -> Result<Present, Trouble> {
     }
     if present.run.is_none() && present.deployments.is_empty() {
         // The workload was taken away, and its logs were left.
-        let claims = ours(session, "PersistentVolumeClaim").await;
+        let claims = ours(session, &[workload], "PersistentVolumeClaim").await;
         let claims = claims.map_err(trouble)?;
         // Runs begin with the time; of one that moved, the newest claim knows best.
         let newest = claims.iter().max_by_key(|claim| {
@@ -353,6 +356,7 @@ async fn check_secret(
 /// What a person should know before.
 fn remarks(
     present: &Present,
+    workload: Workload,
     order: &Order,
     storage: &Storage,
     run: &str,
@@ -363,6 +367,8 @@ fn remarks(
         notes.push(format!(
             "{run} goes on only if its pod is not replaced: its logs are in the pod"
         ));
+    } else if resumes && workload == Workload::Helloworld {
+        notes.push(format!("{run} goes on where it is"));
     } else if resumes {
         notes.push(format!(
             "{run} goes on where it is: its own number of rounds and sizes win over -n {}",
@@ -448,6 +454,7 @@ mod tests {
         let said = |storage: &Storage, resumes| {
             remarks(
                 &present(Some("run-1"), 0),
+                Workload::Perftest,
                 &order,
                 storage,
                 "run-1",
@@ -463,7 +470,7 @@ mod tests {
             storage: Some(Storage::Claim { name: "x".into() }),
             ..Order::default()
         });
-        let notes = remarks(&moved, &order, &class, "run-1", true);
+        let notes = remarks(&moved, Workload::Perftest, &order, &class, "run-1", true);
         assert!(
             notes.iter().any(|it| it.contains("are in claim:x")),
             "{notes:?}"

@@ -20,8 +20,8 @@ use crate::{
         deploy::{Change, Plan, Planned},
         event::Trouble,
         workload::{
-            Role,
-            manifests::{self, MANAGED_BY, MANAGER, RUN},
+            Role, Workload,
+            manifests::{MANAGED_BY, MANAGER, RUN},
         },
     },
 };
@@ -36,14 +36,19 @@ const STORAGE: [&str; 2] = ["PersistentVolumeClaim", "PersistentVolume"];
 ///
 /// # Errors
 /// Why it cannot be known.
-pub(super) async fn plan(session: &Session, storage: bool) -> Result<Plan, Trouble> {
+pub(super) async fn plan(
+    session: &Session,
+    workload: Option<Workload>,
+    storage: bool,
+) -> Result<Plan, Trouble> {
+    let workloads = workload.map_or(Workload::ALL.to_vec(), |one| vec![one]);
     let mut plan = Plan {
         context: session.context.clone(),
         namespace: session.namespace.clone(),
         ..Plan::default()
     };
     for kind in RUNS {
-        let found = ours(session, kind).await.map_err(trouble)?;
+        let found = ours(session, &workloads, kind).await.map_err(trouble)?;
         for object in found {
             if let Some(run) = object["metadata"]["annotations"][RUN].as_str() {
                 run.clone_into(&mut plan.run);
@@ -53,7 +58,7 @@ pub(super) async fn plan(session: &Session, storage: bool) -> Result<Plan, Troub
     }
     let mut claims = Vec::new();
     for kind in STORAGE {
-        let found = match ours(session, kind).await {
+        let found = match ours(session, &workloads, kind).await {
             Ok(found) => found,
             // Volumes are the cluster's: not everybody may see them.
             Err(Failure {
@@ -81,15 +86,21 @@ pub(super) async fn plan(session: &Session, storage: bool) -> Result<Plan, Troub
             claims = found;
         }
     }
-    foreign(session, &mut plan).await?;
+    foreign(session, &workloads, &mut plan).await?;
     remark(&mut plan, &claims);
     Ok(plan)
 }
 
 /// What has our name and not our label is somebody else's.
-async fn foreign(session: &Session, plan: &mut Plan) -> Result<(), Trouble> {
-    for role in Role::ALL {
-        let name = manifests::deployment(role);
+async fn foreign(
+    session: &Session,
+    workloads: &[Workload],
+    plan: &mut Plan,
+) -> Result<(), Trouble> {
+    let names = workloads
+        .iter()
+        .flat_map(|workload| Role::ALL.map(|role| workload.deployment(role)));
+    for name in names {
         let found = get(session, "Deployment", &name).await.map_err(trouble)?;
         let Some(found) = found else { continue };
         if found["metadata"]["labels"][MANAGED_BY] != MANAGER {

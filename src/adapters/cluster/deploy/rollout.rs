@@ -18,7 +18,7 @@ use crate::{
     core::{
         deploy::Progress,
         event::Trouble,
-        workload::{Role, manifests},
+        workload::{Role, Workload},
     },
 };
 
@@ -69,6 +69,7 @@ struct Seen {
 /// Why not, and what to do.
 pub(super) async fn wait<F: Future<Output = bool>>(
     session: &Session,
+    workload: Workload,
     within: Duration,
     mut tell: impl FnMut(Progress) -> F,
 ) -> Result<String, Trouble> {
@@ -80,7 +81,7 @@ pub(super) async fn wait<F: Future<Output = bool>>(
         let mut ready = 0;
         let mut waits = Vec::new();
         for role in Role::ALL {
-            let seen = match look(session, role).await {
+            let seen = match look(session, workload, role).await {
                 Ok(seen) => seen,
                 // The server may be busy for a moment, the rollout goes on.
                 Err(failure) => Seen {
@@ -150,13 +151,12 @@ fn hopeless(role: Role, seen: &Seen, since: &mut Option<(String, Instant)>) -> O
         .then(|| Trouble::new(format!("the {role} does not start: {what}"), next))
 }
 
-async fn look(session: &Session, role: Role) -> Result<Seen, Failure> {
-    let name = manifests::deployment(role);
+async fn look(session: &Session, workload: Workload, role: Role) -> Result<Seen, Failure> {
+    let name = workload.deployment(role);
     let deployments: Api<Deployment> = Api::namespaced(session.read.clone(), &session.namespace);
     let what = format!("look at deployment `{name}`");
     let deployment = session.unary(&what, deployments.get(&name)).await?;
-    let selector = format!("app={name}");
-    let pods = pods(session, &selector).await?;
+    let pods = pods(session, &workload.selector(role)).await?;
     let status = deployment.status.unwrap_or_default();
     let seen = status.observed_generation >= deployment.metadata.generation;
     let one = |count: Option<i32>| count.unwrap_or_default() == 1;

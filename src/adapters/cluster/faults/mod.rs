@@ -86,7 +86,9 @@ pub async fn carry_out(
             force,
             within,
         } => deploy::deploy(&hand.context, &plan, force, within).await,
-        Effect::PlanUndeploy { storage } => deploy::plan_undeploy(&hand.context, storage).await,
+        Effect::PlanUndeploy { workload, storage } => {
+            deploy::plan_undeploy(&hand.context, workload, storage).await
+        }
         Effect::Undeploy { plan, within } => deploy::undeploy(&hand.context, &plan, within).await,
         Effect::Reconnect => {
             hand.context.reconnect().await;

@@ -1,14 +1,16 @@
-//! The objects of a deployment of perftest, as data: what is sent to a cluster,
+//! The objects of a deployment, as data: what is sent to a cluster,
 //! printed for a person, and compared with what is there.
 //!
 //! Names and labels are those of the documents (`generated-perftestclient`), so
 //! that whoever knows the original finds its pods. Secrets are only referred to.
 
+mod programs;
+
 use serde_json::{Value, json};
 
 use super::{
-    Role,
-    order::{Order, REGISTER_IMAGE, Storage},
+    Role, Workload,
+    order::{Order, Storage},
 };
 
 /// The label that says who made an object.
@@ -19,9 +21,6 @@ pub const MANAGER: &str = "aks-tui";
 
 /// The label that says what an object is a part of.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
-
-/// Its value for everything of this workload.
-pub const PERFTEST: &str = "perftest";
 
 /// Annotation: what was asked for, as the JSON of an [`Order`].
 pub const ORDER: &str = "aks-tui.dev/order";
@@ -35,21 +34,14 @@ const LOGS: &str = "/ambrosia_logs";
 /// The user and the group of our image.
 const USER: u32 = 10_001;
 
-/// A link's port, and the one that only the original's coordinator needs.
-const PORTS: [&str; 2] = ["50001", "50002"];
-
-/// The port of the original's coordinator.
-const COORDINATOR: &str = "50500";
-
-/// Log, in MB, after which the original takes a checkpoint.
-const LOG_TRIGGER_MB: &str = "1024";
-
 /// What a share is said to hold; Azure goes by the share's own quota.
 const SHARE_SIZE: &str = "80Gi";
 
 /// A deployment with everything decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
+    /// What is deployed.
+    pub workload: Workload,
     /// The namespace.
     pub namespace: String,
     /// What was asked for; its storage is decided.
@@ -60,28 +52,15 @@ pub struct Spec {
     pub run: String,
 }
 
-/// The name of a role's instance and of its service.
-pub const fn instance(role: Role) -> &'static str {
-    match role {
-        Role::Client => "perftestclient",
-        Role::Server => "perftestserver",
-    }
-}
-
-/// The name of a role's deployment.
-pub fn deployment(role: Role) -> String {
-    format!("generated-{}", instance(role))
-}
-
 /// The labels of a role's objects and pods. They are its selector too, so they
 /// never change.
-pub fn labels(role: Role) -> Value {
+pub fn labels(workload: Workload, role: Role) -> Value {
     json!({
-        "app": deployment(role),
+        "app": workload.deployment(role),
         "app.kubernetes.io/component": role.name(),
-        "app.kubernetes.io/instance": instance(role),
+        "app.kubernetes.io/instance": workload.instance(role),
         MANAGED_BY: MANAGER,
-        PART_OF: PERFTEST,
+        PART_OF: workload.name(),
     })
 }
 
@@ -121,6 +100,43 @@ impl Spec {
         all
     }
 
+    fn labels(&self, role: Role) -> Value {
+        labels(self.workload, role)
+    }
+
+    /// The labels of what neither side alone has.
+    fn common(&self, component: &str) -> Value {
+        json!({
+            "app.kubernetes.io/component": component,
+            MANAGED_BY: MANAGER,
+            PART_OF: self.workload.name(),
+        })
+    }
+
+    /// The claim of a share.
+    fn share_claim(&self, share: &str) -> String {
+        format!("{}-{share}", self.workload)
+    }
+
+    /// The claim of a role, where each has its own.
+    fn class_claim(&self, role: Role) -> String {
+        format!("{}-logs-{role}", self.workload)
+    }
+
+    /// The volume of a share, as this namespace and this workload have it.
+    fn share_volume(&self, share: &str) -> [String; 2] {
+        let namespace = &self.namespace;
+        // Volumes of perftest are called as they were when it was the only one.
+        let whose = match self.workload {
+            Workload::Perftest => namespace.clone(),
+            other => format!("{namespace}-{other}"),
+        };
+        [
+            format!("aks-tui-{whose}-{share}"),
+            format!("aks-tui#{whose}#{share}"),
+        ]
+    }
+
     /// What was asked for, and the run it is: the next deployment goes on from it,
     /// also if only the claims are left.
     fn marks(&self) -> Value {
@@ -130,19 +146,19 @@ impl Spec {
 
     /// The volume of a share and the claim that is bound to it.
     fn share(&self, share: &str, resource_group: Option<&str>) -> Vec<Value> {
-        let volume = format!("aks-tui-{}-{share}", self.namespace);
+        let [volume, handle] = self.share_volume(share);
         let mut attributes = json!({"shareName": share});
         if let Some(group) = resource_group {
             attributes["resourceGroup"] = json!(group);
         }
-        let claim = share_claim(share);
+        let claim = self.share_claim(share);
         vec![
             json!({
                 "apiVersion": "v1",
                 "kind": "PersistentVolume",
                 "metadata": {
                     "name": volume,
-                    "labels": common("logs"),
+                    "labels": self.common("logs"),
                 },
                 "spec": {
                     "capacity": {"storage": SHARE_SIZE},
@@ -162,7 +178,7 @@ impl Spec {
                     ],
                     "csi": {
                         "driver": "file.csi.azure.com",
-                        "volumeHandle": format!("aks-tui#{}#{share}", self.namespace),
+                        "volumeHandle": handle,
                         "volumeAttributes": attributes,
                         "nodeStageSecretRef": {
                             "name": self.order.secret(), "namespace": self.namespace,
@@ -176,7 +192,7 @@ impl Spec {
                 "metadata": {
                     "name": claim,
                     "namespace": self.namespace,
-                    "labels": common("logs"),
+                    "labels": self.common("logs"),
                     "annotations": self.marks(),
                 },
                 "spec": {
@@ -199,9 +215,9 @@ impl Spec {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
             "metadata": {
-                "name": class_claim(role),
+                "name": self.class_claim(role),
                 "namespace": self.namespace,
-                "labels": common("logs"),
+                "labels": self.common("logs"),
                 "annotations": self.marks(),
             },
             "spec": {
@@ -218,12 +234,12 @@ impl Spec {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {
-                "name": instance(Role::Server),
+                "name": self.workload.instance(Role::Server),
                 "namespace": self.namespace,
-                "labels": labels(Role::Server),
+                "labels": self.labels(Role::Server),
             },
             "spec": {
-                "selector": labels(Role::Server),
+                "selector": self.labels(Role::Server),
                 "ports": [{"name": "link", "port": 50001, "targetPort": 50001, "protocol": "TCP"}],
                 // A recovered server is reached at once, not after a probe.
                 "publishNotReadyAddresses": true,
@@ -231,78 +247,9 @@ impl Spec {
         })
     }
 
-    /// The name by which an instance is known to its peers. The original keeps
-    /// an instance's state in a table of that name, so a new run is a new name;
-    /// ours has a directory for each run.
-    fn instance_name(&self, role: Role) -> String {
-        if self.order.is_original() {
-            let run: String = self
-                .run
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .collect();
-            format!("{}{run}", instance(role))
-        } else {
-            instance(role).to_owned()
-        }
-    }
-
     /// The user that the image's programs run as; the original's is root.
     fn user(&self) -> u32 {
         if self.order.is_original() { 0 } else { USER }
-    }
-
-    /// Enters an instance of the original into its account's tables.
-    fn registration(&self, role: Role) -> Value {
-        let name = self.instance_name(role);
-        let image = self.order.register_image.as_deref();
-        let mut pod = json!({
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": false,
-            "containers": [{
-                "name": "register",
-                "image": image.unwrap_or(REGISTER_IMAGE),
-                "command": ["Ambrosia", "RegisterInstance", "-i", name,
-                    "--rp", PORTS[0], "--sp", PORTS[1], "-l", LOGS, "--lts", LOG_TRIGGER_MB],
-                "env": self.account(),
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "128Mi"},
-                    "limits": {"memory": "1Gi"},
-                },
-            }],
-        });
-        self.add_pull_secret(&mut pod);
-        json!({
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {
-                // Another name for another run or image: a job cannot be changed.
-                "name": format!("register-{name}-{:08x}", hash(&pod.to_string())),
-                "namespace": self.namespace,
-                "labels": common("register"),
-            },
-            "spec": {
-                "backoffLimit": 2,
-                "activeDeadlineSeconds": 300,
-                "template": {
-                    "metadata": {"labels": common("register")},
-                    "spec": pod,
-                },
-            },
-        })
-    }
-
-    /// The connection string of the storage account, put together in the pod.
-    fn account(&self) -> Value {
-        let from = |key: &str| json!({"secretKeyRef": {"name": self.order.secret(), "key": key}});
-        let string = "DefaultEndpointsProtocol=https;EndpointSuffix=core.windows.net;\
-            AccountName=$(STORAGE_ACCOUNT);AccountKey=$(STORAGE_KEY)";
-        json!([
-            {"name": "STORAGE_ACCOUNT", "valueFrom": from("azurestorageaccountname")},
-            {"name": "STORAGE_KEY", "valueFrom": from("azurestorageaccountkey")},
-            {"name": "AZURE_STORAGE_CONN_STRING", "value": string},
-            {"name": "AZURE_STORAGE_CONNECTION_STRING", "value": string},
-        ])
     }
 
     fn deployment(&self, role: Role) -> Value {
@@ -310,19 +257,19 @@ impl Spec {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {
-                "name": deployment(role),
+                "name": self.workload.deployment(role),
                 "namespace": self.namespace,
-                "labels": labels(role),
+                "labels": self.labels(role),
                 "annotations": self.marks(),
             },
             "spec": {
                 "replicas": 1,
                 // Two executions of one instance never run at once.
                 "strategy": {"type": "Recreate"},
-                "selector": {"matchLabels": labels(role)},
+                "selector": {"matchLabels": self.labels(role)},
                 "progressDeadlineSeconds": 600,
                 "template": {
-                    "metadata": {"labels": labels(role)},
+                    "metadata": {"labels": self.labels(role)},
                     "spec": self.pod(role),
                 },
             },
@@ -331,9 +278,9 @@ impl Spec {
 
     fn pod(&self, role: Role) -> Value {
         let volume = match &self.storage {
-            Storage::Share { share, .. } => claimed(&share_claim(share)),
+            Storage::Share { share, .. } => claimed(&self.share_claim(share)),
             Storage::Claim { name } => claimed(name),
-            Storage::Class { .. } => claimed(&class_claim(role)),
+            Storage::Class { .. } => claimed(&self.class_claim(role)),
             Storage::Pod => json!({"name": "ambrosia-logs", "emptyDir": {}}),
         };
         let gone = |key: &str| {
@@ -350,7 +297,7 @@ impl Spec {
                 "weight": 100,
                 "podAffinityTerm": {
                     "topologyKey": "kubernetes.io/hostname",
-                    "labelSelector": {"matchLabels": labels(role.peer())},
+                    "labelSelector": {"matchLabels": self.labels(role.peer())},
                 },
             }]}},
             "containers": [self.container(role)],
@@ -372,7 +319,7 @@ impl Spec {
 
     fn container(&self, role: Role) -> Value {
         let mut container = json!({
-            "name": instance(role),
+            "name": self.workload.instance(role),
             "image": self.order.image(),
             "imagePullPolicy": "IfNotPresent",
             "volumeMounts": [{"name": "ambrosia-logs", "mountPath": LOGS}],
@@ -382,6 +329,10 @@ impl Spec {
                 "limits": {"memory": "1Gi"},
             },
         });
+        if self.workload == Workload::Helloworld {
+            // `kubectl attach -i` presses Enter.
+            container["stdin"] = json!(true);
+        }
         if self.order.is_original() {
             self.original(role, &mut container);
         } else {
@@ -390,103 +341,11 @@ impl Spec {
         container
     }
 
-    fn ours(&self, role: Role, container: &mut Value) {
-        let mut command = self.words(role);
-        let log = format!("{LOGS}/{}", self.run);
-        command.extend(["--log", &log, "--progress", "100ms", "--stay"].map(str::to_owned));
-        if let (Role::Client, Some(bytes)) = (role, &self.order.bytes_per_round) {
-            command.extend(["--bytes-per-round".to_owned(), bytes.clone()]);
-        }
-        if let (Role::Client, Some(rate)) = (role, &self.order.rate) {
-            command.extend(["--rate".to_owned(), rate.clone()]);
-        }
-        container["command"] = json!(command);
-        container["env"] = json!([
-            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        ]);
-        container["securityContext"] = json!({
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-        });
-        let alive = json!({"exec": {"command": ["pidof", role.program()]}});
-        let ready = match role {
-            Role::Server => {
-                container["ports"] =
-                    json!([{"name": "link", "containerPort": 50001, "protocol": "TCP"}]);
-                json!({"tcpSocket": {"port": 50001}})
-            }
-            Role::Client => alive.clone(),
-        };
-        // A replay after a crash takes seconds, from a slow share minutes.
-        container["startupProbe"] = probe(&ready, 1, 300);
-        container["readinessProbe"] = probe(&ready, 2, 1);
-        container["livenessProbe"] = probe(&alive, 10, 6);
-    }
-
-    fn original(&self, role: Role, container: &mut Value) {
-        let line = format!("runAmbrosiaService.sh {}", self.words(role).join(" "));
-        container["command"] = json!(["bash", "-c", line]);
-        let mut env = vec![
-            json!({"name": "AMBROSIA_IMMORTALCOORDINATOR_PORT", "value": COORDINATOR}),
-            json!({"name": "AMBROSIA_INSTANCE_NAME", "value": self.instance_name(role)}),
-            json!({"name": "AMBROSIA_LOGDIR", "value": LOGS}),
-        ];
-        env.extend(self.account().as_array().into_iter().flatten().cloned());
-        container["env"] = json!(env);
-        let alive = json!({"exec": {"command": ["pidof", role.program()]}});
-        // The program starts once its coordinator is ready, which reads its log.
-        container["startupProbe"] = probe(&alive, 2, 300);
-        container["readinessProbe"] = probe(&alive, 5, 1);
-    }
-
-    /// The program and what both images understand, as the documents have it.
-    fn words(&self, role: Role) -> Vec<String> {
-        let name = |role| self.instance_name(role);
-        let mut words = vec![role.program().to_owned()];
-        words.extend(["--sp", PORTS[0], "--rp", PORTS[1]].map(str::to_owned));
-        words.extend([
-            "-j".to_owned(),
-            name(Role::Client),
-            "-s".to_owned(),
-            name(Role::Server),
-        ]);
-        if role == Role::Client {
-            let size = self.order.max_message.clone();
-            let size = size.unwrap_or_else(|| super::LARGEST_MESSAGE.to_string());
-            words.extend(["--mms".to_owned(), size]);
-            words.extend(["-n".to_owned(), self.order.rounds().to_string()]);
-        } else {
-            words.extend(["-n", "1"].map(str::to_owned));
-        }
-        words.push("-c".to_owned());
-        words
-    }
-
     fn add_pull_secret(&self, pod: &mut Value) {
         if let Some(secret) = &self.order.pull_secret {
             pod["imagePullSecrets"] = json!([{"name": secret}]);
         }
     }
-}
-
-/// The labels of what neither side alone has.
-fn common(component: &str) -> Value {
-    json!({
-        "app.kubernetes.io/component": component,
-        MANAGED_BY: MANAGER,
-        PART_OF: PERFTEST,
-    })
-}
-
-/// The claim of a share.
-fn share_claim(share: &str) -> String {
-    format!("perftest-{share}")
-}
-
-/// The claim of a role, where each has its own.
-fn class_claim(role: Role) -> String {
-    format!("perftest-logs-{role}")
 }
 
 fn claimed(claim: &str) -> Value {
