@@ -208,6 +208,8 @@ pub enum Action {
     AzureCleanMost,
     /// See which role assignments and secrets would be deleted.
     AzureCleanAuth,
+    /// See which logs go; Enter deletes them.
+    AzureCleanLogs,
     /// Give up what is being done in Azure.
     AzureCancel,
     /// Type a character.
@@ -278,6 +280,7 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::AzureClean, "clean_all", "clean all", "see what deleting the resource group deletes; Enter deletes it";
     Action::AzureCleanMost, "clean_most", "clean most", "see what goes if only the cluster stays; Enter deletes it";
     Action::AzureCleanAuth, "clean_auth", "clean auth", "see which role assignments and secrets go; Enter deletes them";
+    Action::AzureCleanLogs, "clean_logs", "clean logs", "see which run's logs go; Enter stops it and deletes them";
     Action::AzureCancel, "azure_cancel", "cancel", "give up what is being done in Azure; what is done stays";
     Action::Help, "help", "help", "show the keys that work here";
     Action::Palette, "palette", "palette", "do anything by name";

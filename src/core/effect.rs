@@ -101,6 +101,19 @@ pub enum Effect {
         /// How long it may take.
         within: Duration,
     },
+    /// Work out what taking the logs of a workload's present run away would do;
+    /// answered as [`PlanDeploy`](Self::PlanDeploy).
+    PlanSweep {
+        /// Whose.
+        workload: Workload,
+    },
+    /// Stop the workload and delete the logs that were planned to go.
+    Sweep {
+        /// What was planned.
+        plan: Box<Plan>,
+        /// How long each step may take.
+        within: Duration,
+    },
     /// Try broken streams again now instead of at the end of their countdown.
     Reconnect,
     /// Move in the cockpit's own log.

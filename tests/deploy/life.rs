@@ -151,3 +151,57 @@ fn a_share_holds_the_logs_of_both_and_outlives_its_volume() {
     bench.deploy("--storage share:logs --run mine");
     assert_eq!(bench.epoch(), 2, "what is in the share stayed there");
 }
+
+#[test]
+fn without_its_logs_a_run_is_forgotten_and_another_begins() {
+    if !kubectl_is_here() {
+        return;
+    }
+    let bench = Bench::new();
+    let first = bench.deploy_gently();
+    let other = bench.deploy("--fresh");
+    let run = other["plan"]["run"].as_str().unwrap();
+    let shown = bench.run("clean logs --preview");
+    assert_eq!(shown.code, 2, "{}", shown.err);
+    assert!(
+        shown.out.contains(run) && !shown.out.contains("helloworld"),
+        "{}",
+        shown.out
+    );
+    assert_eq!(bench.pods().len(), 2, "only shown");
+    let refused = bench.run("clean logs");
+    assert!(refused.err.contains("--yes"), "{}", refused.err);
+
+    let swept = bench.run("clean logs --yes");
+    assert_eq!(swept.code, 0, "{}{}", swept.out, swept.err);
+    assert_eq!(
+        bench.pods(),
+        Vec::<String>::new(),
+        "what wrote them stopped"
+    );
+    assert_eq!(bench.names("jobs"), [] as [&str; 0]);
+    assert_eq!(bench.run("clean logs --preview").code, 0);
+
+    let begun = bench.deploy("");
+    assert_eq!(begun["plan"]["resumes"], false);
+    assert_eq!(
+        begun["plan"]["order"]["rate"], "2MiB",
+        "what was asked stays"
+    );
+    assert_eq!(bench.epoch(), 1);
+    let runs = ok(
+        &bench.lab,
+        &[
+            "exec",
+            "deploy/generated-perftestclient",
+            "--",
+            "ls",
+            "/ambrosia_logs",
+        ],
+    );
+    assert!(!runs.contains(run), "{runs}");
+    assert!(
+        runs.contains(first["plan"]["run"].as_str().unwrap()),
+        "logs of other runs are nobody's business here: {runs}"
+    );
+}

@@ -89,6 +89,12 @@ impl Cleaner<'_> {
                 self.most(&locks, &mut preview).await?;
             }
             Scope::Auth => self.auth(&locks, &mut preview).await?,
+            // They are on a share or a claim, which only the cluster can reach.
+            Scope::Logs => {
+                if self.power().await?.as_deref() == Some(STOPPED) {
+                    preview.refused.push(self.stopped());
+                }
+            }
         }
         Ok(preview)
     }
@@ -246,6 +252,13 @@ impl Cleaner<'_> {
         Ok(self.power().await?.is_some_and(|power| power != STOPPED))
     }
 
+    fn stopped(&self) -> String {
+        format!(
+            "the stopped cluster {} (`aks-tui cluster start`)",
+            self.settings.cluster.name
+        )
+    }
+
     /// The cluster's power, in Azure's word; none if there is no cluster.
     async fn power(&self) -> Result<Option<String>, Failure> {
         machines::power(self.client, &self.paths, &self.settings.cluster.name).await
@@ -259,10 +272,7 @@ impl Cleaner<'_> {
             return Ok(());
         };
         if power == STOPPED {
-            preview.refused.push(
-                "the cluster is stopped: nothing in it can be deleted until it is started"
-                    .to_owned(),
-            );
+            preview.refused.push(self.stopped());
             return Ok(());
         }
         let kube = kubernetes::connect(self.kubeconfig).await?;

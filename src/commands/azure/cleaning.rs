@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use color_eyre::eyre::{Result, WrapErr};
 use serde_json::json;
 
+use super::logs;
 use crate::{
     adapters::{
         azure::{Client, api::Paths, clean::Cleaner, kubernetes, preflight},
@@ -92,6 +93,12 @@ impl<'a> Cleaning<'a> {
             // Whoever deleted the group may have been killed before this.
             kubernetes::forget_kubeconfig(&self.kubeconfig);
         }
+        if runs && scope == Scope::Logs {
+            let mut talk = self.talk();
+            let found = logs::preview(&mut talk).await;
+            talk.end().await;
+            preview.objects = found?;
+        }
         if runs && scope == Scope::Most {
             let mut talk = self.talk();
             let wish = Effect::PlanUndeploy {
@@ -119,6 +126,12 @@ impl<'a> Cleaning<'a> {
             .iter()
             .cloned()
             .partition(|object| object.id.starts_with(WORKLOAD));
+        if preview.scope == Scope::Logs {
+            let mut talk = self.talk();
+            let swept = logs::carry_out(&mut talk, &preview.objects, tell).await;
+            talk.end().await;
+            return swept;
+        }
         if inside.iter().any(|object| object.fate == Fate::Delete) {
             self.undeploy(&inside, tell).await?;
         }

@@ -8,6 +8,7 @@ pub mod cluster;
 mod context;
 pub mod desk;
 pub mod hands;
+mod logs;
 pub mod provision;
 pub mod token;
 mod words;

@@ -81,13 +81,18 @@ impl Talk {
     pub(in crate::commands) async fn plan(&mut self, wish: Effect) -> Result<Plan> {
         self.wish(wish).await?;
         let until = Instant::now() + PLANNED_WITHIN;
+        let mut begun = false;
         loop {
             match self.next(until).await? {
-                Some(_) => {}
+                Some(fact) => begun |= fact == Fact::DeployPlanning,
                 None => bail!(
                     "the cluster has not answered within {} s",
                     PLANNED_WITHIN.as_secs()
                 ),
+            }
+            // The plan of an earlier wish is none of this one's.
+            if !begun {
+                continue;
             }
             match (&self.model.deploy.stage, &self.model.deploy.plan) {
                 (Stage::Planned, Some(plan)) => return Ok(Plan::clone(plan)),

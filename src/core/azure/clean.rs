@@ -12,6 +12,8 @@ pub enum Scope {
     Most,
     /// Role assignments, and the secrets for registry and share.
     Auth,
+    /// Only the logs of the workload's present run, so that the next begins anew.
+    Logs,
 }
 
 impl Scope {
@@ -21,6 +23,7 @@ impl Scope {
             Self::All => "all",
             Self::Most => "most",
             Self::Auth => "auth",
+            Self::Logs => "logs",
         }
     }
 }
@@ -29,7 +32,7 @@ impl Scope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// Its id: an Azure id, or in the cluster `secret/NAMESPACE/NAME`, or
-    /// `workload/KIND/NAME/UID` in the workload's namespace.
+    /// `workload/KIND/NAME/UID` or `logs/WORKLOAD/RUN` in the workload's namespace.
     pub id: String,
     /// Its type, in words.
     pub kind: String,
@@ -88,6 +91,7 @@ impl Preview {
     pub fn word(&self) -> &str {
         match self.scope {
             Scope::Auth => "yes",
+            Scope::Logs => "logs",
             Scope::Most => "delete",
             Scope::All => &self.group,
         }

@@ -18,6 +18,7 @@ pub(super) fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Ef
         Action::AzureClean => Wish::Preview(Scope::All),
         Action::AzureCleanMost => Wish::Preview(Scope::Most),
         Action::AzureCleanAuth => Wish::Preview(Scope::Auth),
+        Action::AzureCleanLogs => Wish::Preview(Scope::Logs),
         Action::AzureCancel => {
             return if live.azure.busy.is_some() {
                 Ok(Some(Effect::Azure(Wish::Cancel)))

@@ -120,6 +120,7 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
         | Action::AzureClean
         | Action::AzureCleanMost
         | Action::AzureCleanAuth
+        | Action::AzureCleanLogs
         | Action::AzureCancel => return azure::act(ui, live, action),
         Action::Filter | Action::Search => prompt(ui, action),
         Action::NextMatch | Action::PreviousMatch => {

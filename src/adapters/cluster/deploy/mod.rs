@@ -9,6 +9,7 @@ mod objects;
 mod plan;
 mod remove;
 mod rollout;
+mod sweep;
 
 use std::time::Duration;
 
@@ -158,6 +159,31 @@ pub async fn undeploy(context: &Context, plan: &Plan, within: Duration) -> Resul
         context.sink.send(Fact::DeployApplied { object }).await?;
     }
     context.sink.send(Fact::DeployRemoved).await
+}
+
+/// Works out what taking a run's logs away would do, and says so.
+pub async fn plan_sweep(context: &Context, workload: Workload) -> Result<(), Closed> {
+    context.sink.send(Fact::DeployPlanning).await?;
+    let planned = match context.access.session().await {
+        Ok(session) => sweep::plan(&session, workload).await,
+        Err(failure) => Err(plan::trouble(failure)),
+    };
+    tell_plan(context, planned).await
+}
+
+/// Takes the logs away that were planned and waits until they are gone.
+pub async fn sweep(context: &Context, plan: &Plan, within: Duration) -> Result<(), Closed> {
+    let began = Fact::DeployBegan { removes: true };
+    context.sink.send(began).await?;
+    let swept = match armed(context).await {
+        Ok(session) => sweep::sweep(context, &session, plan, within).await?,
+        Err(trouble) => Err(trouble),
+    };
+    let fact = match swept {
+        Ok(()) => Fact::DeployRemoved,
+        Err(trouble) => Fact::DeployFailed(trouble),
+    };
+    context.sink.send(fact).await
 }
 
 /// A session to act with, unless nothing may be done.

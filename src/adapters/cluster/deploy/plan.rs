@@ -36,11 +36,11 @@ const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// What is there already.
 #[derive(Default)]
-struct Present {
+pub(super) struct Present {
     /// The order that it came of, where `deploy` made it.
-    order: Option<Order>,
+    pub order: Option<Order>,
     /// The run whose logs it uses.
-    run: Option<String>,
+    pub run: Option<String>,
     /// Deployments of these names, whoever made them.
     deployments: Vec<Value>,
 }
@@ -176,7 +176,7 @@ fn refused(refusal: Refusal) -> Trouble {
 }
 
 /// Looks at what is there of the workload.
-async fn look(session: &Session, workload: Workload) -> Result<Present, Trouble> {
+pub(super) async fn look(session: &Session, workload: Workload) -> Result<Present, Trouble> {
     let mut present = Present::default();
     for role in Role::ALL {
         let name = workload.deployment(role);

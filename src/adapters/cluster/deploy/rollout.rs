@@ -193,7 +193,8 @@ async fn look(session: &Session, workload: Workload, role: Role) -> Result<Seen,
     })
 }
 
-async fn pods(session: &Session, selector: &str) -> Result<Vec<Pod>, Failure> {
+/// The pods that `selector` selects.
+pub(super) async fn pods(session: &Session, selector: &str) -> Result<Vec<Pod>, Failure> {
     let pods: Api<Pod> = Api::namespaced(session.read.clone(), &session.namespace);
     let params = ListParams::default().labels(selector);
     Ok(session

@@ -89,6 +89,8 @@ pub async fn carry_out(
         Effect::PlanUndeploy { workload, storage } => {
             deploy::plan_undeploy(&hand.context, workload, storage).await
         }
+        Effect::PlanSweep { workload } => deploy::plan_sweep(&hand.context, workload).await,
+        Effect::Sweep { plan, within } => deploy::sweep(&hand.context, &plan, within).await,
         Effect::Undeploy { plan, within } => deploy::undeploy(&hand.context, &plan, within).await,
         Effect::Reconnect => {
             hand.context.reconnect().await;

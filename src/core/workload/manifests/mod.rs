@@ -5,6 +5,7 @@
 //! that whoever knows the original finds its pods. Secrets are only referred to.
 
 mod programs;
+mod sweep;
 
 use serde_json::{Value, json};
 
