@@ -108,6 +108,7 @@ pub struct LooksArgs {
 enum Command {
     Demo(Box<commands::demo::Args>),
     Deploy(Box<commands::deploy::Args>),
+    Run(Box<commands::azure::run::Args>),
     Undeploy(Box<commands::undeploy::Args>),
     Kill(Box<commands::kill::Args>),
     Replay(commands::replay::Args),
@@ -160,6 +161,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         None => commands::cockpit::run(cli.cluster, &cli.looks, cli.config),
         Some(Command::Demo(args)) => commands::demo::run(*args),
         Some(Command::Deploy(args)) => commands::deploy::run(*args),
+        Some(Command::Run(args)) => commands::azure::run::run(*args),
         Some(Command::Undeploy(args)) => commands::undeploy::run(&args),
         Some(Command::Kill(args)) => commands::kill::run(*args),
         Some(Command::Replay(args)) => commands::replay::run(&args),

@@ -11,13 +11,14 @@ use serde_json::json;
 use super::{ConfigArgs, context};
 use crate::{
     adapters::azure::{
-        Failure,
+        Client, Failure,
         api::Paths,
         build::{self, Build, Pushed},
         preflight,
     },
     app::logging,
     commands::{complain, on_runtime, print},
+    core::azure::settings::Settings,
 };
 
 /// Build an image in the registry of aks-tui.yaml and push it, without docker
@@ -34,7 +35,7 @@ pub struct Args {
     image: String,
 
     /// The Dockerfile, in DIR
-    #[arg(short, long, value_name = "FILE", default_value = "Dockerfile")]
+    #[arg(short, long, value_name = "FILE", default_value = DOCKERFILE)]
     file: String,
 
     #[command(flatten)]
@@ -45,51 +46,16 @@ pub struct Args {
     json: bool,
 }
 
+/// The usual name of a Dockerfile.
+pub const DOCKERFILE: &str = "Dockerfile";
+
 /// Packs, builds, pushes.
 pub fn run(args: &Args) -> Result<ExitCode> {
     logging::to_stderr();
     let settings = args.config.load()?;
-    let registry = &settings.registry.name;
-    if registry.is_empty() {
-        bail!("aks-tui.yaml names no registry: set registry.name, then `aks-tui provision`");
-    }
-    if !args.dir.join(&args.file).is_file() {
-        bail!("there is no {} in {}", args.file, args.dir.display());
-    }
-    let image = if args.image.contains(':') {
-        args.image.clone()
-    } else {
-        format!("{}:latest", args.image)
-    };
-    let context = context::archive(&args.dir)?;
     on_runtime(async {
         let client = super::sign_in(&settings).await?;
-        let subscription = preflight::subscription(&client, &settings.azure.subscription).await?;
-        let paths = Paths {
-            subscription: subscription["subscriptionId"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-            group: settings.azure.resource_group.clone(),
-        };
-        let build = Build {
-            context,
-            dockerfile: args.file.clone(),
-            image: image.clone(),
-        };
-        let mut log = |line: &str| complain(line);
-        let pushed = match build::run(&client, &paths, registry, build, &mut log).await {
-            Err(failure) if failure.has("TasksOperationsNotAllowed") => {
-                by_docker(
-                    &args.dir,
-                    &args.file,
-                    &format!("{registry}.azurecr.io/{image}"),
-                    &failure,
-                )
-                .await?
-            }
-            built => built?,
-        };
+        let pushed = from(&client, &settings, &args.dir, &args.file, &args.image).await?;
         print(&if args.json {
             format!(
                 "{}\n",
@@ -102,6 +68,56 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             format!("pushed {}{digest}\n", pushed.image)
         })
     })
+}
+
+/// Builds `dir` in the registry of `settings` as `image`; the log goes to standard
+/// error.
+pub async fn from(
+    client: &Client,
+    settings: &Settings,
+    dir: &Path,
+    file: &str,
+    image: &str,
+) -> Result<Pushed> {
+    let registry = &settings.registry.name;
+    if registry.is_empty() {
+        bail!("aks-tui.yaml names no registry: set registry.name, then `aks-tui provision`");
+    }
+    if !dir.join(file).is_file() {
+        bail!("there is no {file} in {}", dir.display());
+    }
+    let image = if image.contains(':') {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    };
+    let context = context::archive(dir)?;
+    let subscription = preflight::subscription(client, &settings.azure.subscription).await?;
+    let paths = Paths {
+        subscription: subscription["subscriptionId"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        group: settings.azure.resource_group.clone(),
+    };
+    let build = Build {
+        context,
+        dockerfile: file.to_owned(),
+        image: image.clone(),
+    };
+    let mut log = |line: &str| complain(line);
+    match build::run(client, &paths, registry, build, &mut log).await {
+        Err(failure) if failure.has("TasksOperationsNotAllowed") => {
+            by_docker(
+                dir,
+                file,
+                &format!("{registry}.azurecr.io/{image}"),
+                &failure,
+            )
+            .await
+        }
+        built => Ok(built?),
+    }
 }
 
 /// Builds and pushes with the docker of this machine.

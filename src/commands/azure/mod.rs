@@ -10,6 +10,7 @@ pub mod desk;
 pub mod hands;
 mod logs;
 pub mod provision;
+pub mod run;
 pub mod token;
 mod words;
 

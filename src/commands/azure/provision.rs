@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             drop(tell);
             planned = plan::make(&client, &settings, &|kind| times.seconds(kind)).await?;
         }
-        show(&planned, args)?;
+        show(&planned, args.json)?;
         let stopped = planned.plan.stops().next().is_some();
         if args.plan {
             return Ok(match (stopped, planned.plan.is_done()) {
@@ -91,20 +91,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         if stopped {
             bail!("something stands in the way: nothing was changed");
         }
-        agree(&planned.plan, args)?;
+        agree(&planned.plan, args.yes, args.repair)?;
         make(&client, &settings, &planned, args.json, &mut times).await
     })
 }
 
 /// Nothing is made without a yes, and what others changed is not taken back by one
 /// that was given before it was seen.
-fn agree(plan: &Plan, args: &Args) -> Result<()> {
+pub fn agree(plan: &Plan, yes: bool, repair: bool) -> Result<()> {
     if plan.is_done() {
         return Ok(());
     }
     let drifted = plan.drifted().count();
-    if args.yes {
-        if drifted > 0 && !args.repair {
+    if yes {
+        if drifted > 0 && !repair {
             bail!(
                 "others changed what was made ({drifted} of the resources, marked above): add --repair to take that back, or write it into aks-tui.yaml; nothing was changed"
             );
@@ -122,8 +122,9 @@ fn agree(plan: &Plan, args: &Args) -> Result<()> {
     bail!("nothing was changed");
 }
 
-fn show(planned: &Planned, args: &Args) -> Result<()> {
-    if args.json {
+/// Shows a plan.
+pub fn show(planned: &Planned, json: bool) -> Result<()> {
+    if json {
         let mut line = serde_json::to_value(&planned.plan)?;
         line["cost_per_hour"] = json!(planned.plan.cost.as_ref().map(Cost::per_hour));
         line["to_do"] = json!(!planned.plan.is_done());

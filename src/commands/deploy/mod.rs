@@ -97,7 +97,7 @@ impl From<What> for Workload {
 
 /// What can be asked of a deployment.
 #[derive(Debug, clap::Args)]
-struct Asked {
+pub(super) struct Asked {
     /// Image of both sides; one called ambrosia-perftest or ambrosia-hello is AMBROSIA's own [default: aks-tui/perftest]
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
@@ -154,7 +154,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn request(self, workload: Workload, force: bool) -> Request {
+    pub(super) fn request(self, workload: Workload, force: bool) -> Request {
         let run = match (self.keep_logs, self.fresh, self.run) {
             (true, ..) => Run::Keep,
             (_, true, _) => Run::Fresh,
@@ -231,35 +231,58 @@ async fn converse(talk: &mut Talk, args: Args) -> Result<ExitCode> {
             ExitCode::SUCCESS
         });
     }
-    if !args.json {
-        super::print(&show::plan(&plan, false))?;
+    let how = How {
+        force: args.force_conflicts,
+        no_wait: args.no_wait,
+        timeout: args.timeout,
+        json: args.json,
+    };
+    bring_up(talk, &plan, &how).await
+}
+
+/// How a plan is carried out.
+pub(super) struct How {
+    /// Fields of others are taken over.
+    pub force: bool,
+    /// The first line of new work is not waited for.
+    pub no_wait: bool,
+    /// How long the rollout may take, and then that line.
+    pub timeout: Duration,
+    /// What came of it is printed as JSON.
+    pub json: bool,
+}
+
+/// Does what was planned and says how it goes, until it works.
+pub(super) async fn bring_up(talk: &mut Talk, plan: &Plan, how: &How) -> Result<ExitCode> {
+    if !how.json {
+        super::print(&show::plan(plan, false))?;
     }
-    if let Some(conflict) = plan.conflicts.first().filter(|_| !args.force_conflicts) {
+    if let Some(conflict) = plan.conflicts.first().filter(|_| !how.force) {
         let why = eyre!(
             "{}: {} belongs to {}; nothing was changed: let it have it, or take it over with --force-conflicts",
             conflict.object,
             conflict.field,
             conflict.owner
         );
-        return fail(args.json, Some(&plan), why);
+        return fail(how.json, Some(plan), why);
     }
     let wish = Effect::Deploy {
         plan: Box::new(plan.clone()),
-        force: args.force_conflicts,
-        within: args.timeout,
+        force: how.force,
+        within: how.timeout,
     };
-    let no_wait = args.no_wait;
+    let no_wait = how.no_wait;
     let enough = |stage: &Stage| no_wait && *stage == Stage::Working;
-    let json = args.json;
+    let json = how.json;
     let say = |text: &str| {
         if !json {
             // Who has read enough does not keep the rollout from going on.
             let _ = super::print(&format!("{text}\n"));
         }
     };
-    match talk.carry_out(wish, args.timeout, enough, say).await {
-        Ok(stage) => done(&plan, &stage, args.json),
-        Err(failure) => fail(args.json, Some(&plan), failure),
+    match talk.carry_out(wish, how.timeout, enough, say).await {
+        Ok(stage) => done(plan, &stage, how.json),
+        Err(failure) => fail(how.json, Some(plan), failure),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
         event::{Event, Fact, Feed, FeedState},
         model::Model,
         time::Time,
-        workload::{Role, Workload},
+        workload::{FAREWELL, Role, Workload},
     },
 };
 
@@ -41,6 +41,7 @@ pub(in crate::commands) struct Talk {
     effects: mpsc::Sender<Effect>,
     cancel: CancellationToken,
     adapter: JoinHandle<()>,
+    done: bool,
 }
 
 impl Talk {
@@ -57,6 +58,7 @@ impl Talk {
             effects,
             cancel,
             adapter,
+            done: false,
         }
     }
 
@@ -167,10 +169,47 @@ impl Talk {
         match timeout_at(until, self.facts.recv()).await {
             Ok(Some(event)) => {
                 self.model.apply(&event);
+                self.note_end(&event.fact);
                 Ok(Some(event.fact))
             }
             Ok(None) => bail!("the cluster adapter ended"),
             Err(_) => Ok(None),
+        }
+    }
+
+    /// The next fact, however long it takes.
+    ///
+    /// # Errors
+    /// The adapter ended.
+    pub(in crate::commands) async fn hear(&mut self) -> Result<Fact> {
+        loop {
+            if let Some(fact) = self.next(Instant::now() + PLANNED_WITHIN).await? {
+                return Ok(fact);
+            }
+        }
+    }
+
+    /// Whether the client that speaks has said that its work is done.
+    pub(in crate::commands) const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// The bytes that it then said came back.
+    pub(in crate::commands) fn total(&self) -> Option<u64> {
+        self.model.sides[Role::Client as usize].total
+    }
+
+    fn note_end(&mut self, fact: &Fact) {
+        match fact {
+            Fact::LogBegan {
+                role: Role::Client, ..
+            } => self.done = false,
+            Fact::Done { role: Role::Client } => self.done = true,
+            Fact::Log {
+                role: Role::Client,
+                lines,
+            } => self.done |= lines.iter().any(|line| line.text == FAREWELL),
+            _ => {}
         }
     }
 

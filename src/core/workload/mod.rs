@@ -70,6 +70,12 @@ impl fmt::Display for Role {
 /// What a line of helloworld's client begins with.
 pub const GREETING: &str = "!! Client: ";
 
+/// What a line of helloworld's server begins with.
+pub const SERVER_GREETING: &str = "!! SERVER ";
+
+/// What helloworld's client says when it has said everything.
+pub const FAREWELL: &str = "!! Client: Shutting down";
+
 /// Bytes in a GiB, the unit of everything perftest prints.
 pub const GIB: f64 = 1_073_741_824.0;
 
