@@ -110,7 +110,8 @@ fn killed_between_two_messages_it_neither_repeats_nor_forgets_one() {
     client.enter();
     client.until(LAST);
     server.until("*X* received 1 messages so far");
-    let between = server.until("!! Client: Hello World 2!");
+    let mut between = server.until("!! Client: Hello World 2!");
+    between.retain(|line| !line.starts_with("*X*"));
     assert_eq!(between, ["", RECEIVED], "the first is not repeated");
     server.until("!! Client: Hello World 3!");
     client.enter();

@@ -172,3 +172,48 @@ async fn most_takes_the_workload_before_the_share_it_is_on_and_leaves_the_cluste
         "nothing is left"
     );
 }
+
+#[tokio::test]
+async fn one_command_does_the_whole_document_and_may_be_repeated() {
+    let desk = Typist::new();
+    let line = "run perftest --yes --json --rounds 3 --max-message 1024 --bytes-per-round 64KiB --rate 128KiB";
+    let told = |text: &str| -> Vec<Value> {
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let first = told(&desk.must(line));
+    let plan = first.iter().find(|it| !it["changes"].is_null());
+    assert_eq!(plan.expect("a plan is shown first")["to_do"], true);
+    let deployed = first.iter().find(|it| it["outcome"] == "working").unwrap();
+    let order = &deployed["plan"]["order"];
+    let version = env!("CARGO_PKG_VERSION");
+    let image = format!("xyzregistry.azurecr.io/aks-tui/perftest:{version}");
+    assert_eq!(order["image"], image);
+    assert_eq!(order["storage"]["share"]["share"], "logs", "{order}");
+    let rounds = first.iter().filter(|it| it["what"] == "round");
+    assert_eq!(rounds.count(), 3, "{first:#?}");
+    let done = serde_json::json!({"what": "done", "bytes": 3 * 64 * 1024});
+    assert_eq!(first.last(), Some(&done));
+
+    let again = told(&desk.must(line));
+    assert!(
+        again.iter().all(|it| it["changes"].is_null()),
+        "there is nothing to make"
+    );
+    let deployed = again.iter().find(|it| it["outcome"] == "working").unwrap();
+    assert_eq!(deployed["plan"]["resumes"], true);
+    assert_eq!(again.last(), Some(&done), "it had ended, and says so again");
+
+    let fresh = told(&desk.must(&format!("{line} --fresh")));
+    let rounds = fresh.iter().filter(|it| it["what"] == "round");
+    assert_eq!(rounds.count(), 3, "{fresh:#?}");
+
+    // Only the logs go; what is deployed next begins anew.
+    assert_eq!(desk.types("clean logs --preview").code, 2);
+    desk.must("clean logs --yes");
+    assert_eq!(desk.types("clean logs --preview").code, 0);
+    let anew = told(&desk.must(line));
+    let deployed = anew.iter().find(|it| it["outcome"] == "working").unwrap();
+    assert_eq!(deployed["plan"]["resumes"], false);
+}

@@ -23,7 +23,7 @@ use crate::{
         event::{Event, Fact, Feed, FeedState},
         model::Model,
         time::Time,
-        workload::{FAREWELL, Role, Workload},
+        workload::{FAREWELL, GREETING, Role, SERVER_GREETING, Workload},
     },
 };
 
@@ -42,6 +42,7 @@ pub(in crate::commands) struct Talk {
     cancel: CancellationToken,
     adapter: JoinHandle<()>,
     done: bool,
+    unheard: Vec<Fact>,
 }
 
 impl Talk {
@@ -59,6 +60,7 @@ impl Talk {
             cancel,
             adapter,
             done: false,
+            unheard: Vec::new(),
         }
     }
 
@@ -169,7 +171,7 @@ impl Talk {
         match timeout_at(until, self.facts.recv()).await {
             Ok(Some(event)) => {
                 self.model.apply(&event);
-                self.note_end(&event.fact);
+                self.note(&event.fact);
                 Ok(Some(event.fact))
             }
             Ok(None) => bail!("the cluster adapter ended"),
@@ -177,16 +179,18 @@ impl Talk {
         }
     }
 
-    /// The next fact, however long it takes.
+    /// Waits until something happens.
     ///
     /// # Errors
     /// The adapter ended.
-    pub(in crate::commands) async fn hear(&mut self) -> Result<Fact> {
-        loop {
-            if let Some(fact) = self.next(Instant::now() + PLANNED_WITHIN).await? {
-                return Ok(fact);
-            }
-        }
+    pub(in crate::commands) async fn listen(&mut self) -> Result<()> {
+        while self.next(Instant::now() + PLANNED_WITHIN).await?.is_none() {}
+        Ok(())
+    }
+
+    /// What the workload has said that was not taken yet: rounds, recoveries, words.
+    pub(in crate::commands) fn unheard(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.unheard)
     }
 
     /// Whether the client that speaks has said that its work is done.
@@ -194,21 +198,42 @@ impl Talk {
         self.done
     }
 
+    /// Whether it is AMBROSIA's own.
+    pub(in crate::commands) fn is_original(&self) -> bool {
+        let plan = self.model.deploy.plan.as_ref();
+        plan.is_some_and(|plan| plan.order.is_original())
+    }
+
     /// The bytes that it then said came back.
     pub(in crate::commands) fn total(&self) -> Option<u64> {
         self.model.sides[Role::Client as usize].total
     }
 
-    fn note_end(&mut self, fact: &Fact) {
+    fn note(&mut self, fact: &Fact) {
         match fact {
+            // What another pod said before is not this one's word.
             Fact::LogBegan {
-                role: Role::Client, ..
-            } => self.done = false,
-            Fact::Done { role: Role::Client } => self.done = true,
-            Fact::Log {
                 role: Role::Client,
-                lines,
-            } => self.done |= lines.iter().any(|line| line.text == FAREWELL),
+                restart: 0,
+                ..
+            } => {
+                self.done = false;
+                self.unheard.clear();
+            }
+            Fact::Done { role: Role::Client } => self.done = true,
+            Fact::Log { role, lines } => {
+                let said = |word: &str| lines.iter().any(|line| line.text.starts_with(word));
+                self.done |= *role == Role::Client && said(FAREWELL);
+                if said(GREETING) || said(SERVER_GREETING) {
+                    self.unheard.push(fact.clone());
+                }
+            }
+            Fact::Round { .. }
+            | Fact::RoundEnd { .. }
+            | Fact::Recovered { .. }
+            | Fact::OutOfOrder { .. } => {
+                self.unheard.push(fact.clone());
+            }
             _ => {}
         }
     }

@@ -88,7 +88,7 @@ pub(super) async fn sweep(
     plan: &Plan,
     within: Duration,
 ) -> Result<Result<(), Trouble>, Closed> {
-    let of = |kind: &str| plan.objects.iter().filter(move |it| it.kind == kind);
+    let of = |kind: &'static str| plan.objects.iter().filter(move |it| it.kind == kind);
     let tell = async |what: String| {
         context
             .sink

@@ -130,7 +130,7 @@ impl Spec {
         // Volumes of perftest are called as they were when it was the only one.
         let whose = match self.workload {
             Workload::Perftest => namespace.clone(),
-            other => format!("{namespace}-{other}"),
+            Workload::Helloworld => format!("{namespace}-{}", self.workload),
         };
         [
             format!("aks-tui-{whose}-{share}"),
