@@ -62,7 +62,7 @@ impl Program {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) if line == wanted => return read,
                 Ok(line) => read.push(line),
-                Err(_) => panic!("no {wanted:?} after {read:#?}"),
+                Err(why) => panic!("no {wanted:?} ({why}) after {read:#?}"),
             }
         }
     }
