@@ -186,10 +186,12 @@ fn deployment(world: &mut World, path: &str, _: usize) -> Reply {
 }
 
 fn operations(world: &World, path: &str) -> Reply {
-    let deployment = world
-        .get(path.trim_end_matches("/operations"))
-        .cloned()
-        .unwrap_or_default();
+    let deployment = path.trim_end_matches("/operations");
+    let deployment = deployment.replace(
+        "/deployments/",
+        "/providers/Microsoft.Resources/deployments/",
+    );
+    let deployment = world.get(&deployment).cloned().unwrap_or_default();
     let done = deployment["properties"]["provisioningState"] == "Succeeded";
     let state = if done { "Succeeded" } else { "Running" };
     list(&json!([

@@ -1,6 +1,11 @@
 //! A lab's Azure with a relay in front of it, and a person's settings for it.
+#![allow(dead_code, reason = "a bench uses what it needs")]
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use aks_tui::core::azure::settings::{CloudName, Settings, SignIn};
 use rustix::process::Pid;
@@ -8,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::{
-    between::{Between, Moment},
+    between::{Between, Moment, Seen},
     support::{Lab, PATIENCE},
 };
 
@@ -43,11 +48,13 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// A lab with an Azure that has nothing in it and is `scale` times as fast as Azure.
-    pub async fn start(scale: u32) -> Self {
+    /// A lab with an Azure that has nothing in it and is `scale` times as fast as Azure;
+    /// with more arguments.
+    pub async fn start(scale: f64, more: &'static [&'static str]) -> Self {
         let lab = tokio::task::spawn_blocking(move || {
             let scale = scale.to_string();
-            Lab::start(&["--azure", "--azure-time-scale", &scale, "--backoff", "none"])
+            let arguments = ["--azure", "--azure-time-scale", &scale, "--backoff", "none"];
+            Lab::start(&[&arguments[..], more].concat())
         });
         let lab = lab.await.unwrap();
         let about = std::fs::read(lab.state.join("azure.json")).unwrap();
@@ -56,15 +63,14 @@ impl Bed {
         let trusted = std::fs::read(text("certificate_authority")).unwrap();
         let between = Between::start(text("resource_manager"), &trusted).await;
         let home = tempfile::tempdir().unwrap();
-        let settings = settings(&about, &between);
-        let file = home.path().join("aks-tui.yaml");
-        std::fs::write(file, json!(settings).to_string()).unwrap();
-        Self {
+        let bed = Self {
             between,
             about,
             home,
             lab: Some(lab),
-        }
+        };
+        write_settings(&bed.home.path().join("aks-tui.yaml"), &bed.settings());
+        bed
     }
 
     /// Stops the lab.
@@ -78,6 +84,11 @@ impl Bed {
     /// A field of `azure.json`.
     pub fn text(&self, field: &str) -> &str {
         self.about[field].as_str().unwrap()
+    }
+
+    /// The directory of everything that is this person's.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Where the program keeps what is its own.
@@ -119,6 +130,24 @@ impl Bed {
         command
     }
 
+    /// The same of one of many who each have a test bed of their own in this Azure.
+    pub fn command_of(&self, person: usize, line: &str) -> Command {
+        let home = self.home.path().join(format!("person{person}"));
+        std::fs::create_dir_all(&home).unwrap();
+        let mut settings = self.settings();
+        settings.azure.resource_group = format!("{GROUP}{person}");
+        settings.cluster.name = format!("{CLUSTER}{person}");
+        settings.storage.account = format!("{ACCOUNT}{person}");
+        settings.registry.name = format!("{REGISTRY}{person}");
+        let file = home.join("aks-tui.yaml");
+        write_settings(&file, &settings);
+        let mut command = self.command(line);
+        command
+            .env("AKS_TUI_SETTINGS", file)
+            .env("AKS_TUI_STATE", home.join("state"));
+        command
+    }
+
     /// Runs a command to its end.
     pub async fn run(&self, line: &str) -> Ran {
         ended(self.command(line).spawn().unwrap()).await
@@ -141,6 +170,22 @@ impl Bed {
         let ending = tokio::spawn(ended(child));
         tokio::time::sleep(time).await;
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        ending.await.unwrap()
+    }
+
+    /// Runs a command that is interrupted, as by Ctrl-C, when it has sent this.
+    pub async fn interrupt_at(&self, line: &str, method: &str, part: &str) -> Ran {
+        let child = self.command(line).spawn().unwrap();
+        let pid = pid(&child);
+        let ending = tokio::spawn(ended(child));
+        let sent = async {
+            let is_it = |seen: &Seen| seen.method == method && seen.path.contains(part);
+            while !self.between.seen().iter().any(is_it) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, sent).await.expect(line);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
         ending.await.unwrap()
     }
 
@@ -223,7 +268,8 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(pid).unwrap()
 }
 
-async fn ended(child: Child) -> Ran {
+/// Waits for the end of a command.
+pub async fn ended(child: Child) -> Ran {
     let output = tokio::time::timeout(2 * PATIENCE, child.wait_with_output());
     let output = output.await.expect("it ends").unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -234,23 +280,31 @@ async fn ended(child: Child) -> Ran {
     }
 }
 
-fn settings(about: &Value, between: &Between) -> Settings {
-    let text = |field: &str| about[field].as_str().unwrap().to_owned();
-    let mut settings = Settings::default();
-    let azure = &mut settings.azure;
-    azure.subscription = text("subscription");
-    azure.tenant = text("tenant");
-    GROUP.clone_into(&mut azure.resource_group);
-    azure.sign_in = SignIn::ServicePrincipal;
-    azure.cloud = CloudName::Custom;
-    azure.custom.resource_manager.clone_from(&between.base);
-    azure.custom.authority.clone_from(&between.base);
-    azure.custom.audience = text("resource_manager");
-    azure.custom.prices = format!("{}/api/retail/prices", between.base);
-    azure.custom.certificate_authority = between.authority.path().display().to_string();
-    CLUSTER.clone_into(&mut settings.cluster.name);
-    settings.cluster.nodes = 1;
-    ACCOUNT.clone_into(&mut settings.storage.account);
-    REGISTRY.clone_into(&mut settings.registry.name);
-    settings
+fn write_settings(file: &Path, settings: &Settings) {
+    std::fs::write(file, json!(settings).to_string()).unwrap();
+}
+
+impl Bed {
+    /// What this person wants there.
+    pub fn settings(&self) -> Settings {
+        let text = |field: &str| self.text(field).to_owned();
+        let mut settings = Settings::default();
+        let azure = &mut settings.azure;
+        azure.subscription = text("subscription");
+        azure.tenant = text("tenant");
+        GROUP.clone_into(&mut azure.resource_group);
+        azure.sign_in = SignIn::ServicePrincipal;
+        azure.cloud = CloudName::Custom;
+        let here = &self.between;
+        azure.custom.resource_manager.clone_from(&here.base);
+        azure.custom.authority.clone_from(&here.base);
+        azure.custom.audience = text("resource_manager");
+        azure.custom.prices = format!("{}/api/retail/prices", here.base);
+        azure.custom.certificate_authority = here.authority.path().display().to_string();
+        CLUSTER.clone_into(&mut settings.cluster.name);
+        settings.cluster.nodes = 1;
+        ACCOUNT.clone_into(&mut settings.storage.account);
+        REGISTRY.clone_into(&mut settings.registry.name);
+        settings
+    }
 }

@@ -1,11 +1,12 @@
 //! A relay between the program and the lab's Azure: HTTPS by an authority of its own,
 //! everything recorded, and a trap that kills the program at a request of its own.
+#![allow(dead_code, reason = "a bench uses what it needs")]
 
 use std::{
     convert::Infallible,
     io::Write as _,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,9 +23,28 @@ use tokio_rustls::TlsAcceptor;
 pub struct Seen {
     pub method: String,
     pub path: String,
+    pub query: String,
     pub body: String,
     pub status: u16,
     pub reply: String,
+    /// Where the answer sends whoever asked.
+    pub leads_to: String,
+    /// When the service was asked, and when it had answered.
+    pub began: Instant,
+    pub ended: Instant,
+}
+
+impl Seen {
+    /// Whether the answer names an address with this path.
+    pub fn names(&self, path: &str) -> bool {
+        let address = |text: &str| {
+            text.split(['"', ' '])
+                .filter_map(|word| word.strip_prefix("https://"))
+                .filter_map(|word| word.find('/').map(|at| &word[at..]))
+                .any(|found| found.split('?').next() == Some(path))
+        };
+        address(&self.leads_to) || address(&self.reply)
+    }
 }
 
 /// When the sender of a request dies.
@@ -96,6 +116,11 @@ impl Between {
         self.inside.seen.lock().unwrap().clone()
     }
 
+    /// How many came.
+    pub fn count(&self) -> usize {
+        self.inside.seen.lock().unwrap().len()
+    }
+
     /// Forgets what came.
     pub fn forget(&self) {
         self.inside.seen.lock().unwrap().clear();
@@ -159,9 +184,13 @@ impl Inside {
         let mut seen = Seen {
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
             body: String::from_utf8_lossy(&body).into_owned(),
             status: 0,
             reply: String::new(),
+            leads_to: String::new(),
+            began: Instant::now(),
+            ended: Instant::now(),
         };
         let at = format!("{}{}", self.service, parts.uri);
         let mut headers = parts.headers;
@@ -172,7 +201,13 @@ impl Inside {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = answer.bytes().await.map_err(|_| Killed)?;
         seen.status = status.as_u16();
+        seen.ended = Instant::now();
         seen.reply = String::from_utf8_lossy(&bytes).into_owned();
+        let leads = ["location", "azure-asyncoperation"].map(|name| {
+            let at = headers.get(name).and_then(|it| it.to_str().ok());
+            at.unwrap_or_default()
+        });
+        seen.leads_to = leads.join(" ");
         self.seen.lock().unwrap().push(seen);
         if deadly == Some(Moment::Answered) {
             self.kill().await;

@@ -15,9 +15,9 @@ const MOST: &str = "clean most --yes";
 const ALL: &str = "clean all --yes";
 
 /// How many times faster than Azure: whoever comes again meets what still goes on…
-const SLOW: u32 = 150;
+const SLOW: f64 = 150.0;
 /// …or what is done already.
-const FAST: u32 = 2400;
+const FAST: f64 = 2400.0;
 
 /// How many stories are played at a time: mostly they wait.
 const AT_A_TIME: usize = 4;
@@ -40,7 +40,7 @@ struct Good {
 
 impl Good {
     async fn see() -> Self {
-        let bed = Bed::start(FAST).await;
+        let bed = Bed::start(FAST, &[]).await;
         bed.furnish_neighbours().await;
         let provision = bed.undisturbed(PROVISION).await;
         let provisioned = picture::of(&bed.world());
@@ -87,9 +87,9 @@ impl Death {
 }
 
 /// Provisions, cleans most and cleans all. Each command dies first, and is run again.
-async fn story(good: &Good, scale: u32, death: Death) {
+async fn story(good: &Good, scale: f64, death: Death) {
     let about = format!("{death:?} at {scale}");
-    let bed = Bed::start(scale).await;
+    let bed = Bed::start(scale, &[]).await;
     bed.furnish_neighbours().await;
     death.strike(&bed, PROVISION, 0).await;
     bed.run(PROVISION).await.well(&about);
@@ -180,7 +180,7 @@ fn check_clean(bed: &Bed, about: &str) {
     assert!(kept.is_empty(), "{about}: {kept:?} are left");
 }
 
-async fn play(good: &Good, stories: Vec<(u32, Death)>) {
+async fn play(good: &Good, stories: Vec<(f64, Death)>) {
     stream::iter(stories)
         .for_each_concurrent(AT_A_TIME, |(scale, death)| story(good, scale, death))
         .await;
@@ -211,7 +211,7 @@ async fn killed_at_any_request_and_run_again_it_ends_as_if_never_disturbed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_it_only_looks_it_has_changed_nothing() {
     let good = Good::see().await;
-    let bed = Bed::start(FAST).await;
+    let bed = Bed::start(FAST, &[]).await;
     bed.furnish_neighbours().await;
     let before = picture::of(&bed.world());
     for at in 1..good.first_change {
@@ -234,7 +234,7 @@ async fn killed_at_any_moment_and_run_again_it_ends_as_if_never_disturbed() {
     let mut random = fastrand::Rng::with_seed(4);
     let stories = (0..10).map(|story| {
         let scale = if story % 2 == 0 { SLOW } else { FAST };
-        let longest = if scale == SLOW { 4000 } else { 1200 };
+        let longest = if story % 2 == 0 { 4000 } else { 1200 };
         let mut moment = || Duration::from_millis(random.u64(20..longest));
         (scale, Death::Time([moment(), moment(), moment()]))
     });
@@ -249,7 +249,7 @@ async fn two_at_once_make_everything_once_and_both_end_well() {
     let rounds = [0, 150, 300, 450, 600, 800, 1200, 2400];
     stream::iter(rounds.into_iter().enumerate())
         .for_each_concurrent(AT_A_TIME, |(round, millis)| async move {
-            let bed = Bed::start(if round % 2 == 0 { SLOW } else { FAST }).await;
+            let bed = Bed::start(if round % 2 == 0 { SLOW } else { FAST }, &[]).await;
             bed.furnish_neighbours().await;
             let later = async |line| {
                 tokio::time::sleep(Duration::from_millis(millis)).await;

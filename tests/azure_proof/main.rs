@@ -14,3 +14,6 @@ mod bed;
 mod between;
 mod crashes;
 mod picture;
+mod redaction;
+mod requests;
+mod terminal;

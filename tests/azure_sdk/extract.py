@@ -12,8 +12,10 @@ required where what it is below is there.
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 import re
+import subprocess
 import sys
 
 PACKAGES = [
@@ -27,6 +29,18 @@ PACKAGES = [
     "azure.mgmt.resource.locks",
     "azure.mgmt.resource.resources",
     "azure.mgmt.resource.subscriptions",
+    "azure.mgmt.storage",
+]
+
+# Where the program speaks an older version, as Azure's own command line does. These
+# packages are in a directory of their own (venv.sh): both cannot be in one.
+OLDER = [
+    "azure.mgmt.compute.v2024_11_01",
+    "azure.mgmt.containerregistry.v2019_04_01",
+    "azure.mgmt.containerservice",
+    "azure.mgmt.resource.locks.v2016_09_01",
+    "azure.mgmt.resource.resources.v2024_11_01",
+    "azure.mgmt.resource.resources.v2025_04_01",
     "azure.mgmt.storage",
 ]
 
@@ -79,10 +93,18 @@ def required(model, module, depth=0, seen=()):
     seen = (*seen, model)
     found = []
     if hasattr(model, "_validation"):
-        for name, rule in model._validation.items():
-            about = model._attribute_map[name]
-            if rule.get("required") and not rule.get("readonly"):
-                found.append(about["key"].replace("\\.", "."))
+        for name, about in model._attribute_map.items():
+            rule = model._validation.get(name, {})
+            if rule.get("readonly"):
+                continue
+            rest = about["key"].replace("\\.", ".")
+            if rule.get("required"):
+                found.append(rest)
+            shape = re.fullmatch(r"([\[{]?)(\w+)[\]}]?", about["type"])
+            inner = shape and getattr(importlib.import_module(module + ".models"), shape.group(2), None)
+            if inspect.isclass(inner):
+                mark = {"[": "[]", "{": ".*", "": ""}[shape.group(1)]
+                found += [f"{rest}{mark}.{it}" for it in required(inner, module, depth + 1, seen)]
         return found
     hints, fields = {}, {}
     for base in reversed(model.__mro__):
@@ -154,9 +176,22 @@ def operations(package):
             }
 
 
+def older():
+    """The same of the older packages, which another process must load."""
+    place = os.path.join(sys.prefix, "older")
+    there = {**os.environ, "PYTHONPATH": place}
+    ran = subprocess.run(
+        [sys.executable, __file__, "--older"], env=there, stdout=subprocess.PIPE, check=True, encoding="utf-8"
+    )
+    return json.loads(ran.stdout)
+
+
 def main():
-    everything = [it for package in PACKAGES for it in operations(package)]
-    everything.sort(key=lambda it: (it["path"].lower(), it["method"], it["package"]))
+    packages = OLDER if "--older" in sys.argv else PACKAGES
+    everything = [it for package in packages for it in operations(package)]
+    if packages is PACKAGES:
+        everything += older()
+    everything.sort(key=lambda it: (it["path"].lower(), it["method"], it["package"], it["api_version"], it["operation"]))
     json.dump(everything, sys.stdout, indent=1)
     print()
 

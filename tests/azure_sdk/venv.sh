@@ -9,4 +9,10 @@ cmp -s "$here/requirements.txt" "$venv/requirements.txt" || {
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
     cp "$here/requirements.txt" "$venv/requirements.txt"
 }
+# Older versions of some, only to be read: extract.py says why.
+cmp -s "$here/older.txt" "$venv/older/older.txt" || {
+    rm -rf "$venv/older"
+    "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --target "$venv/older" -r "$here/older.txt"
+    cp "$here/older.txt" "$venv/older/older.txt"
+}
 echo "$venv"

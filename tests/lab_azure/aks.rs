@@ -51,14 +51,20 @@ async fn create(azure: &Azure, group: &str, count: u64) -> String {
     cluster
 }
 
-async fn post(azure: &Azure, path: &str) -> Reply {
+pub async fn post(azure: &Azure, path: &str) -> Reply {
     azure.call("POST", path, AKS, &Value::Null).await
 }
 
 /// The cluster, by the credentials that Azure gives out.
-async fn open(azure: &Azure, cluster: &str) -> Client {
+pub async fn open(azure: &Azure, cluster: &str) -> Client {
     let path = format!("{cluster}/listClusterUserCredential");
-    let found = post(azure, &path).await.expect(&[200]).body;
+    let found = loop {
+        let found = post(azure, &path).await.expect(&[200, 503]);
+        if found.status == 200 {
+            break found.body;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     let value = found["kubeconfigs"][0]["value"].as_str().unwrap();
     let yaml = String::from_utf8(BASE64_STANDARD.decode(value).unwrap()).unwrap();
     let kubeconfig = Kubeconfig::from_yaml(&yaml).unwrap();
@@ -76,7 +82,7 @@ async fn nodes(client: &Client) -> Vec<Node> {
     nodes.list(&ListParams::default()).await.unwrap().items
 }
 
-fn is_ready(node: &Node) -> bool {
+pub fn is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|it| it.conditions.as_ref());
     let mut ready = conditions
         .into_iter()
@@ -86,7 +92,7 @@ fn is_ready(node: &Node) -> bool {
 }
 
 /// Waits until a client's nodes fit.
-async fn until(client: &Client, what: &str, fit: impl Fn(&[Node]) -> bool) -> Vec<Node> {
+pub async fn until(client: &Client, what: &str, fit: impl Fn(&[Node]) -> bool) -> Vec<Node> {
     let waiting = async {
         loop {
             let now = nodes(client).await;

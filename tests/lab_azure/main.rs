@@ -11,6 +11,7 @@ mod azure;
 mod deployments;
 mod entra;
 mod groups;
+mod many;
 mod prices;
 mod registry;
 mod sign_in;

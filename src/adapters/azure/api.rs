@@ -94,4 +94,10 @@ impl Paths {
     pub fn deployment(&self, name: &str) -> String {
         self.resource("Microsoft.Resources/deployments", name)
     }
+
+    /// How each resource of a deployment is going: below the group itself, as Azure's
+    /// own packages ask it.
+    pub fn deployment_operations(&self, name: &str) -> String {
+        format!("{}/deployments/{name}/operations", self.group())
+    }
 }

@@ -56,7 +56,7 @@ pub async fn apply(
     let name = planned.deployable.name();
     let path = paths.deployment(&name);
     start(client, &path, planned, tell).await?;
-    follow(client, &path, tell).await
+    follow(client, paths, &name, tell).await
 }
 
 /// Asks Azure to give the running deployment of `planned` up. What is made already
@@ -242,13 +242,15 @@ fn is_running(deployment: &Value) -> bool {
 }
 
 /// Follows the deployment to its end.
-async fn follow(client: &Client, path: &str, tell: Tell<'_>) -> Result<Value, Failure> {
-    let read = Call::get("follow the deployment", path, api::DEPLOYMENTS);
-    let operations = Call::get(
-        "follow the deployment",
-        format!("{path}/operations"),
-        api::DEPLOYMENTS,
-    );
+async fn follow(
+    client: &Client,
+    paths: &Paths,
+    name: &str,
+    tell: Tell<'_>,
+) -> Result<Value, Failure> {
+    let wanted = "follow the deployment";
+    let read = Call::get(wanted, paths.deployment(name), api::DEPLOYMENTS);
+    let operations = Call::get(wanted, paths.deployment_operations(name), api::DEPLOYMENTS);
     let mut seen = BTreeMap::new();
     for look in 0.. {
         // The deployment first: what its operations say afterwards is at least as new.

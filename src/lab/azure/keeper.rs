@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::aks::CLUSTER;
+use super::aks;
 use super::aks::credentials::SERVER;
 use super::aks::nodes::{self, Wish};
 use super::door::Door;
@@ -239,7 +239,7 @@ impl Keeper {
 }
 
 fn cluster(world: &World) -> Option<ClusterWish> {
-    let cluster = world.of_kind(CLUSTER, "/").next()?;
+    let cluster = aks::of_lab(world)?;
     let text = |field: &str| {
         cluster.secret[field]
             .as_str()

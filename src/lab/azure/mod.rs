@@ -46,9 +46,10 @@
 //! - faults on request ([`Fault`]).
 //!
 //! # What is not
-//! - more clusters than one, pools of other types than scale sets, run-command,
-//!   upgrades of a running version: the cluster's Kubernetes is the lab's own,
-//!   whatever version it was asked to have;
+//! - anything that runs in other clusters than the first: they are there as resources,
+//!   and have machines and no nodes; when the first is gone, the next is the lab's;
+//! - pools of other types than scale sets, run-command, upgrades of a running version:
+//!   the cluster's Kubernetes is the lab's own, whatever version it was asked to have;
 //! - disks of machines: what `hostPath` shows is one disk for all nodes, and is not
 //!   renewed by *reimage*;
 //! - deployments in other modes than incremental, to other scopes than groups, of

@@ -12,6 +12,8 @@ use super::super::world::World;
 use super::{CLUSTER, bad, check_idle, check_running, nodes, pools, versions};
 use crate::lab::store::new_uid;
 
+/// How many clusters there may be.
+const MOST: usize = 20;
 /// How long a cluster takes to be there, in seconds.
 const CREATING: f64 = 240.0;
 /// How long it takes to be changed.
@@ -37,10 +39,10 @@ pub fn put(world: &mut World, id: &str, body: &Value) -> Result<Put, ArmError> {
         check_running(world, id)?;
         return change(world, id, body);
     }
-    if world.of_kind(CLUSTER, "/").next().is_some() {
+    if world.of_kind(CLUSTER, "/").count() >= MOST {
         return Err(bad(
             "ManagedClusterCountExceedsQuotaLimit",
-            "The total number of managed clusters exceeds the quota limit of 1: the lab has one cluster.",
+            format!("The total number of managed clusters exceeds the quota limit of {MOST}."),
         ));
     }
     let asked = &body["properties"];

@@ -31,7 +31,7 @@ pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
         ));
     }
     let Some(port) = cluster.secret["port"].as_u64() else {
-        return Err(not_yet(cluster));
+        return Err(not_yet(world, cluster));
     };
     let user = if admin || properties["aadProfile"].is_null() {
         let role = if admin { "admin" } else { "user" };
@@ -50,7 +50,14 @@ pub fn list(world: &mut World, call: &Call) -> Result<Answer, ArmError> {
 
 /// What is said while nothing can be opened: soon, where it is only the lab that has
 /// not opened the door of a control plane which Azure would have by now.
-fn not_yet(cluster: &Resource) -> ArmError {
+fn not_yet(world: &World, cluster: &Resource) -> ArmError {
+    if let Some(own) = super::of_lab(world).filter(|own| own.id != cluster.id) {
+        let message = format!(
+            "The lab runs one cluster, {}; nothing runs in this one.",
+            own.id
+        );
+        return refusal(StatusCode::CONFLICT, "OperationNotAllowed", message);
+    }
     if cluster.secret["plane"] != true {
         return refusal(
             StatusCode::CONFLICT,

@@ -1,4 +1,5 @@
-//! Managed clusters: there can be one, and it is the lab's own.
+//! Managed clusters: one is the lab's own, with nodes and a control plane; the others
+//! are what Azure Resource Manager knows of a cluster, and no more.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -6,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::ArmError;
 use super::ids;
 use super::lro::Status;
+use super::resources::Resource;
 use super::world::World;
 
 pub mod calls;
@@ -19,6 +21,16 @@ pub mod versions;
 pub const CLUSTER: &str = "Microsoft.ContainerService/managedClusters";
 /// Type of a pool of nodes.
 pub const POOL: &str = "Microsoft.ContainerService/managedClusters/agentPools";
+
+/// The cluster that the lab is: the one that its store holds, else the oldest.
+pub fn of_lab(world: &World) -> Option<&Resource> {
+    let all = || world.of_kind(CLUSTER, "/");
+    let held = world.applied.as_deref();
+    let is_held = |it: &&Resource| held.is_some_and(|held| it.secret["uid"] == held);
+    all()
+        .find(is_held)
+        .or_else(|| all().min_by_key(|it| it.created))
+}
 
 /// How the provider of clusters refuses: without a frame.
 pub fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> ArmError {

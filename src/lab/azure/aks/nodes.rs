@@ -9,7 +9,7 @@ use super::super::machines::{self, SET};
 use super::super::resources::Resource;
 use super::super::sizes;
 use super::super::world::World;
-use super::{CLUSTER, POOL};
+use super::POOL;
 use crate::lab::kubelet::Vm;
 
 /// The image of nodes.
@@ -211,19 +211,20 @@ pub struct Wish {
 
 /// The machines that the lab is to have now.
 pub fn wishes(world: &World) -> Vec<Wish> {
+    let Some(cluster) = super::of_lab(world) else {
+        return Vec::new();
+    };
+    let running = cluster.secret["running"] == true;
     let mut all = Vec::new();
-    for cluster in world.of_kind(CLUSTER, "/") {
-        let running = cluster.secret["running"] == true;
-        for pool in world.of_kind(POOL, &cluster.id) {
-            for machine in of_pool(world, &pool.id) {
-                let on = running && machine.secret["power"] == "running";
-                all.push(Wish {
-                    vm: vm(cluster, pool, machine),
-                    on,
-                    boots: machine.secret["boots"].as_u64().unwrap_or(0),
-                    disks: machine.secret["disks"].as_u64().unwrap_or(0),
-                });
-            }
+    for pool in world.of_kind(POOL, &cluster.id) {
+        for machine in of_pool(world, &pool.id) {
+            let on = running && machine.secret["power"] == "running";
+            all.push(Wish {
+                vm: vm(cluster, pool, machine),
+                on,
+                boots: machine.secret["boots"].as_u64().unwrap_or(0),
+                disks: machine.secret["disks"].as_u64().unwrap_or(0),
+            });
         }
     }
     all
