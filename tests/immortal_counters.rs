@@ -233,6 +233,7 @@ fn counter_process() {
         root: env::var("COUNTER_LOGS").unwrap().into(),
         durability: Durability::Os,
         log_trigger: 64 << 10,
+        replay_trigger: Duration::from_millis(100),
         rate: None,
         contest: Contest::Wait,
         keep: true,

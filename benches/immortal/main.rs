@@ -59,7 +59,7 @@ mod rooms {
     enum Room {
         /// Calls and bytes in a second, by message size.
         Throughput,
-        /// From a killed process to the next fresh call, and the rate of replay.
+        /// From a killed process to the next fresh call, the rate of replay, and failover.
         Recovery,
     }
 
@@ -93,6 +93,10 @@ mod rooms {
         /// How often a process is killed
         #[arg(long, default_value_t = 20)]
         pub kills: usize,
+
+        /// How often a process that has a standby is killed
+        #[arg(long, default_value_t = 50)]
+        pub failovers: u64,
 
         /// Measure this build instead of the one that cargo has just made
         #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_aks-tui"))]

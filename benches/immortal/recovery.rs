@@ -1,10 +1,12 @@
 //! What a kill costs: from the start of the next execution to its first fresh
-//! call, and how fast a log is executed again.
+//! call, how fast a log is executed again, and how soon a standby takes over.
 
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use color_eyre::eyre::Result;
+use color_eyre::eyre::{Result, bail, eyre};
+use serde_json::Value;
 
 use super::pair::Program;
 use super::perftest::{World, field, is_fresh};
@@ -20,7 +22,28 @@ pub fn measure(args: &Args) -> Result<Recovery> {
     let mut replays = replays?;
     replays.sort_by(|a, b| a.1.total_cmp(&b.1));
     let (log_mib, replay_gib_s) = replays[replays.len() / 2];
-    Ok(Recovery::new(&beyond_replay, log_mib, replay_gib_s))
+    let failover = failover(args)?;
+    Ok(Recovery::new(
+        &beyond_replay,
+        (log_mib, replay_gib_s),
+        (args.failovers, failover),
+    ))
+}
+
+/// Milliseconds from the kill of a primary that has a standby to fresh work of both
+/// sides, which no more than five in a hundred exceed: what a soak says.
+fn failover(args: &Args) -> Result<u64> {
+    eprintln!("measuring failover …");
+    let soak = Command::new(&args.program)
+        .args("perftest soak --standby --json --kills".split(' '))
+        .arg(args.failovers.to_string())
+        .output()?;
+    if !soak.status.success() {
+        bail!("the soak failed: {}", String::from_utf8_lossy(&soak.stderr));
+    }
+    let verdict: Value = serde_json::from_slice(&soak.stdout)?;
+    let p95 = verdict["p95_recovery_ms"].as_u64();
+    p95.ok_or_else(|| eyre!("the soak does not say how long it took"))
 }
 
 /// Milliseconds from start to first fresh call, without what replay may take at

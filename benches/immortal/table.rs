@@ -103,13 +103,20 @@ pub struct Recovery {
     p95_ms: f64,
     log_mib: u64,
     replay_gib_s: f64,
-    targets: [Target; 2],
+    failovers: u64,
+    /// Milliseconds from a kill to fresh work, with standbys.
+    failover_p95_ms: u64,
+    targets: [Target; 3],
 }
 
 impl Recovery {
-    /// From the times of all kills in rising order, and the rate at which a log of
-    /// `log_mib` was executed again.
-    pub fn new(beyond_replay_ms: &[f64], log_mib: u64, replay_gib_s: f64) -> Self {
+    /// From the times of all kills in rising order, the MiB of a log and the rate at
+    /// which it was executed again, and how many failovers took how long.
+    pub fn new(
+        beyond_replay_ms: &[f64],
+        (log_mib, replay_gib_s): (u64, f64),
+        (failovers, failover_p95_ms): (u64, u64),
+    ) -> Self {
         let kills = beyond_replay_ms.len();
         let rank = |part: f64| {
             let rank = (part * kills as f64).ceil() as usize;
@@ -122,9 +129,12 @@ impl Recovery {
             p95_ms,
             log_mib,
             replay_gib_s,
+            failovers,
+            failover_p95_ms,
             targets: [
                 Target::new("p95 ≤ 100 ms", p95_ms <= 100.0),
                 Target::new("≥ 1 GiB/s", replay_gib_s >= 1.0),
+                Target::new("p95 ≤ 1 s", failover_p95_ms <= 1000),
             ],
         }
     }
@@ -212,7 +222,14 @@ impl fmt::Display for Table {
                 "replay of {} MiB of log, the start of the process included: {:.2} GiB/s; {}",
                 row.log_mib,
                 row.replay_gib_s,
-                verdicts(&row.targets[1..])
+                verdicts(&row.targets[1..2])
+            )?;
+            writeln!(
+                f,
+                "kill to fresh work of both sides, a standby taking over, {} kills: p95 {} ms; {}",
+                row.failovers,
+                row.failover_p95_ms,
+                verdicts(&row.targets[2..])
             )?;
         }
         Ok(())

@@ -14,17 +14,14 @@ use super::checkpoint::{self, Snapshot};
 use super::directory::Directory;
 use super::error::Error;
 use super::execute::Committed;
-use super::inbox::Taken;
 use super::log::LogWriter;
-use super::page::{Record, Stamp};
+use super::page::{Page, Record, Stamp};
 use super::relief;
 use super::room::Room;
 use super::shared::Shared;
 
-/// A log whose replay would take this long is followed by a checkpoint, however
-/// short it is: small calls take more time than bytes.
-const REPLAY: Duration = Duration::from_millis(100);
-/// But not one shorter than this, in bytes.
+/// No log shorter than this is followed by a checkpoint for the time that its replay
+/// would take, in bytes.
 const WORTHWHILE: u64 = 1 << 20;
 
 /// Whether a checkpoint is on its way: only one is.
@@ -108,6 +105,8 @@ pub struct Committer {
     pub time: u64,
     /// A log this long is followed by another generation, in bytes.
     pub trigger: u64,
+    /// And so is one whose replay would take so long.
+    pub replay_trigger: Duration,
     /// Checkpoints under way.
     pub generations: Arc<Generations>,
     /// Who is told of a checkpoint that a standby is to take.
@@ -120,8 +119,9 @@ impl Committer {
     /// Commits pages for ever.
     pub fn run(mut self, executor: &Sender<Committed>) -> Result<(), Error> {
         let mut logged: Vec<u64> = vec![0; self.shared.links.len()];
+        let mut next_in = Vec::new();
         loop {
-            let mut taken = self.shared.inbox.take();
+            let mut page = self.shared.inbox.take(&mut next_in);
             if let Some(number) = self.next_generation()? {
                 if !self.generations.is_alone() && relief::is_held(&self.directory) {
                     let _ = self.relief.send(number);
@@ -129,15 +129,12 @@ impl Committer {
                     let _ = executor.send(Committed::Generation(number));
                 }
             }
-            let stamp = self.append(&mut taken, &mut logged)?;
+            let stamp = self.append(&mut page, &mut logged)?;
             self.shared.inbox.committed();
-            for (link, next_in) in self.shared.links.iter().zip(&taken.next_in) {
+            for (link, next_in) in self.shared.links.iter().zip(&next_in) {
                 link.made_durable(next_in - 1);
             }
-            let _ = executor.send(Committed::Page {
-                page: taken.page,
-                stamp,
-            });
+            let _ = executor.send(Committed::Page { page, stamp });
             self.next_page += 1;
         }
     }
@@ -154,7 +151,7 @@ impl Committer {
         // can still send is bounded.
         let hold = || length >= 2 * trigger && !self.shared.waiting.load(Ordering::SeqCst);
         let slow = length >= WORTHWHILE.max(state)
-            && self.shared.busy.load(Ordering::SeqCst) >= REPLAY.as_nanos() as u64;
+            && self.shared.busy.load(Ordering::SeqCst) >= self.replay_trigger.as_nanos() as u64;
         if !slow && length < trigger || !self.generations.begin(hold) {
             return Ok(None);
         }
@@ -164,13 +161,13 @@ impl Committer {
         Ok(Some(self.log.number))
     }
 
-    fn append(&mut self, taken: &mut Taken, logged: &mut [u64]) -> Result<Stamp, Error> {
+    fn append(&mut self, page: &mut Page, logged: &mut [u64]) -> Result<Stamp, Error> {
         let links = self.shared.links.iter().zip(logged);
         for (link, (owed, logged)) in (0..).zip(links) {
             let seq = owed.last_acknowledged();
             if seq > *logged {
                 *logged = seq;
-                taken.page.put(Record::Acknowledged { link, seq });
+                page.put(Record::Acknowledged { link, seq });
             }
         }
         self.time = clock().max(self.time + 1);
@@ -181,7 +178,7 @@ impl Committer {
             time: self.time,
             seed: fastrand::u32(..),
         };
-        let page = taken.page.seal(&stamp);
+        page.seal(&stamp);
         let (room, log) = (&self.room, &mut self.log);
         room.until_there_is(|| log.append(page))?;
         Ok(stamp)

@@ -5,7 +5,7 @@
 //! both then say how far they got, and what the other has not got is sent again.
 
 use std::collections::HashSet;
-use std::io::{self, BufReader, BufWriter, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::address::resolve;
 use super::error::Error;
-use super::link::{Hello, Link};
+use super::link::{Hello, Link, Work};
+use super::page::Piece;
 use super::shared::{Event, Shared};
 use super::wire::{self, Kind};
 
@@ -21,8 +22,8 @@ use super::wire::{self, Kind};
 const RETRY: Duration = Duration::from_millis(20);
 /// A peer that says nothing for so long after the connection is made is no peer.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Buffer of a socket's reader and writer, in bytes.
-const BUFFER: usize = 256 << 10;
+/// Buffer of a socket's reader, in bytes: what is longer is read to its own place.
+const BUFFER: usize = 8 << 10;
 /// Bytes handed to the socket in one go when nothing caps them.
 const BATCH: u64 = 512 << 10;
 
@@ -263,21 +264,20 @@ fn exchange(shared: &Shared, link: u16, id: u64, stream: &TcpStream) -> io::Erro
 
 fn receive(shared: &Shared, this: &Link, link: u16, id: u64, stream: &TcpStream) -> io::Result<()> {
     let mut input = BufReader::with_capacity(BUFFER, stream);
-    let mut buffer = Vec::new();
+    let mut piece = Piece::default();
     loop {
         let head = wire::read_head(&mut input)?;
-        let body = wire::read_body(&mut input, &head, &mut buffer)?;
         match head.kind {
             Kind::Calls => {
-                let length = body.len() as u64;
-                this.count_received(length);
+                input.read_exact(piece.room_for_run(head.length))?;
+                this.count_received(head.length as u64);
                 let fresh = shared
                     .inbox
-                    .receive(link, head.a, head.b as u32, body)
+                    .receive(link, head.a, head.b as u32, &mut piece)
                     .map_err(|gap| {
                         wire::invalid(&format!("call {} came, not {}", head.a, gap.expected))
                     })?;
-                this.count_executed(length - fresh as u64);
+                this.count_executed((head.length - fresh) as u64);
             }
             Kind::Acknowledge => {
                 shared.acknowledged(link, head.a);
@@ -285,37 +285,39 @@ fn receive(shared: &Shared, this: &Link, link: u16, id: u64, stream: &TcpStream)
             }
             Kind::Leave => this.farewell(id),
             Kind::Farewell => shared.tell(Event::Left(link)),
-            Kind::Refuse => return Err(wire::invalid(&String::from_utf8_lossy(body))),
+            Kind::Refuse => {
+                let mut reason = Vec::new();
+                let reason = wire::read_body(&mut input, &head, &mut reason)?;
+                return Err(wire::invalid(&String::from_utf8_lossy(reason)));
+            }
             Kind::Hello => return Err(wire::invalid("a second hello")),
         }
     }
 }
 
 fn send(shared: &Shared, this: &Link, link: u16, id: u64, stream: &TcpStream) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(BUFFER, stream);
+    let mut out = stream;
+    let mut short = Vec::new();
+    let mut work = Work::default();
     let mut pace = Pace::new(shared.rate);
     let batch = if shared.rate.is_some() { 1 } else { BATCH };
-    while let Some(work) = this.next_work(id, pace.next, batch) {
+    while this.next_work(id, pace.next, batch, &mut work) {
         if let Some((durable, grant)) = work.acknowledge {
-            wire::write(&mut out, Kind::Acknowledge, durable, grant, &[])?;
+            wire::write(&mut short, Kind::Acknowledge, durable, grant, &[])?;
         }
-        for chunk in &work.chunks {
-            wire::write(
-                &mut out,
-                Kind::Calls,
-                chunk.first,
-                u64::from(chunk.count),
-                &chunk.run,
-            )?;
-            pace.sent(chunk.payload);
-        }
+        wire::write_runs(&mut out, &short, &work.chunks)?;
+        work.chunks
+            .drain(..)
+            .for_each(|chunk| pace.sent(chunk.payload));
+        short.clear();
         if work.leave {
-            wire::write(&mut out, Kind::Leave, 0, 0, &[])?;
+            wire::write(&mut short, Kind::Leave, 0, 0, &[])?;
         }
         if work.farewell {
-            wire::write(&mut out, Kind::Farewell, 0, 0, &[])?;
+            wire::write(&mut short, Kind::Farewell, 0, 0, &[])?;
         }
-        out.flush()?;
+        out.write_all(&short)?;
+        short.clear();
         if work.farewell {
             shared.tell(Event::Left(link));
         }

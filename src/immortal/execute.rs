@@ -95,11 +95,15 @@ impl<A: App> Executor<A> {
         self.tell_finished();
     }
 
-    /// Executes one page.
-    pub fn execute(&mut self, stamp: &Stamp, body: &[u8]) -> Result<(), Error> {
+    /// Executes one page, whose records lie in `bodies`.
+    pub fn execute<'a>(
+        &mut self,
+        stamp: &Stamp,
+        bodies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), Error> {
         self.time = stamp.time;
         self.chance = Chance::of_page(stamp.seq, stamp.time, stamp.seed);
-        for record in records(body) {
+        for record in bodies.into_iter().flat_map(records) {
             match record {
                 Record::Calls {
                     origin,
@@ -251,7 +255,7 @@ impl<A: App> Executor<A> {
             match committed {
                 Committed::Page { page, stamp } => {
                     let since = own_time();
-                    self.execute(&stamp, page.body())?;
+                    self.execute(&stamp, page.bodies())?;
                     let busy = own_time().saturating_sub(since).as_nanos() as u64;
                     self.shared.busy.fetch_add(busy, Ordering::SeqCst);
                     self.shared.inbox.recycle(page);

@@ -6,13 +6,18 @@
 //! while too much is owed to peers: they are where new work comes from.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::codec::{put_call, skip_calls};
-use super::page::{Origin, Page, Record};
+use super::page::{Origin, Page, Piece, Record};
 
 /// Pages kept for reuse.
-const SPARE: usize = 4;
+const SPARE: usize = 32;
+/// Pieces of pages kept for reuse: as many as a window holds.
+const SPARE_PIECES: usize = 64;
+/// A run shorter than this, in bytes, is copied behind the one before: a piece of
+/// its own would waste more memory than that costs.
+const PIECE: usize = 16 << 10;
 /// While this many bytes of impulses are not executed, no more are taken.
 const IMPULSES: usize = 1 << 20;
 
@@ -22,8 +27,9 @@ struct State {
     /// Per link, the next call to be logged.
     next_in: Vec<u64>,
     /// Calls to itself that wait for room.
-    own: VecDeque<(u64, Vec<u8>)>,
+    own: VecDeque<(u64, Arc<[u8]>)>,
     spare: Vec<Page>,
+    pieces: Vec<Piece>,
     /// Bytes of impulses that are not executed yet.
     impulses: usize,
     flush: bool,
@@ -38,15 +44,6 @@ pub struct Inbox {
     filled: Condvar,
     committed: Condvar,
     fewer_impulses: Condvar,
-}
-
-/// A page on its way to the log.
-#[derive(Debug)]
-pub struct Taken {
-    /// The page, not yet sealed.
-    pub page: Page,
-    /// Per link, the next call that this page does not hold.
-    pub next_in: Vec<u64>,
 }
 
 /// A run did not continue where the one before ended.
@@ -71,9 +68,16 @@ impl Inbox {
         self.lock().next_in = next_in;
     }
 
-    /// Takes a run of calls from a peer; answers how many bytes of it were new.
-    pub fn receive(&self, link: u16, first: u64, count: u32, run: &[u8]) -> Result<usize, Gap> {
-        let mut state = self.lock();
+    /// Takes the run of calls in `piece` from a peer, which may leave another, empty
+    /// piece there; answers how many bytes of it were new.
+    pub fn receive(
+        &self,
+        link: u16,
+        first: u64,
+        count: u32,
+        piece: &mut Piece,
+    ) -> Result<usize, Gap> {
+        let state = &mut *self.lock();
         let expected = state.next_in[usize::from(link)];
         let end = first + u64::from(count);
         if first > expected {
@@ -82,16 +86,23 @@ impl Inbox {
         if end <= expected {
             return Ok(0);
         }
-        let fresh = skip_calls(run, expected - first).ok_or(Gap { expected })?;
-        state.page.put(Record::Calls {
-            origin: Origin::Peer(link),
-            first: expected,
-            count: (end - expected) as u32,
-            run: fresh,
-        });
+        let run = skip_calls(piece.run(), expected - first).ok_or(Gap { expected })?;
+        let (fresh, count) = (run.len(), (end - expected) as u32);
+        if first == expected && fresh >= PIECE {
+            let empty = state.pieces.pop().unwrap_or_default();
+            let piece = std::mem::replace(piece, empty);
+            state.page.put_piece(link, expected, count, piece);
+        } else {
+            state.page.put(Record::Calls {
+                origin: Origin::Peer(link),
+                first: expected,
+                count,
+                run,
+            });
+        }
         state.next_in[usize::from(link)] = end;
         self.filled.notify_one();
-        Ok(fresh.len())
+        Ok(fresh)
     }
 
     /// Takes an input from the world, once those before it are executed or nearly so.
@@ -149,7 +160,7 @@ impl Inbox {
 
     /// Takes a call of the instance to itself; it is logged once `room` answers
     /// that there is some, now or at a later [`Inbox::admit`].
-    pub fn own(&self, seq: u64, call: Vec<u8>, room: impl Fn() -> bool) {
+    pub fn own(&self, seq: u64, call: Arc<[u8]>, room: impl Fn() -> bool) {
         self.lock().own.push_back((seq, call));
         self.admit(room);
     }
@@ -172,8 +183,9 @@ impl Inbox {
         }
     }
 
-    /// Waits for a page with something in it and takes it.
-    pub fn take(&self) -> Taken {
+    /// Waits for a page with something in it and takes it; `next_in` becomes, per link,
+    /// the next call that is not in it.
+    pub fn take(&self, next_in: &mut Vec<u64>) -> Page {
         let mut state = self.lock();
         while state.page.is_empty() && !state.flush {
             state = self
@@ -184,10 +196,8 @@ impl Inbox {
         state.taken += 1;
         state.flush = false;
         let empty = state.spare.pop().unwrap_or_default();
-        Taken {
-            page: std::mem::replace(&mut state.page, empty),
-            next_in: state.next_in.clone(),
-        }
+        next_in.clone_from(&state.next_in);
+        std::mem::replace(&mut state.page, empty)
     }
 
     /// The page that was taken last is durable.
@@ -205,9 +215,9 @@ impl Inbox {
 
     /// Gives a page back once it has been executed.
     pub fn recycle(&self, mut page: Page) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
+        page.clear(&mut state.pieces, SPARE_PIECES);
         if state.spare.len() < SPARE {
-            page.clear();
             state.spare.push(page);
         }
     }
@@ -226,22 +236,34 @@ mod tests {
         run
     }
 
+    /// The run as it is read from a socket.
+    fn piece(run: &[u8]) -> Piece {
+        let mut piece = Piece::default();
+        piece.room_for_run(run.len()).copy_from_slice(run);
+        piece
+    }
+
+    fn take(inbox: &Inbox) -> (Page, Vec<u64>) {
+        let mut next_in = Vec::new();
+        (inbox.take(&mut next_in), next_in)
+    }
+
     #[test]
     fn duplicates_are_filtered_whole_and_in_part() {
         let inbox = Inbox::default();
         inbox.expect(vec![1]);
         let three = run(&[b"a", b"bb", b"ccc"]);
-        assert_eq!(inbox.receive(0, 1, 3, &three), Ok(three.len()));
-        assert_eq!(inbox.receive(0, 1, 3, &three), Ok(0));
+        assert_eq!(inbox.receive(0, 1, 3, &mut piece(&three)), Ok(three.len()));
+        assert_eq!(inbox.receive(0, 1, 3, &mut piece(&three)), Ok(0));
         let overlap = run(&[b"ccc", b"dddd"]);
-        assert_eq!(inbox.receive(0, 3, 2, &overlap), Ok(6));
+        assert_eq!(inbox.receive(0, 3, 2, &mut piece(&overlap)), Ok(6));
         assert_eq!(
-            inbox.receive(0, 6, 1, b"\x00\x01"),
+            inbox.receive(0, 6, 1, &mut piece(b"\x00\x01")),
             Err(Gap { expected: 5 })
         );
-        let taken = inbox.take();
-        assert_eq!(taken.next_in, [5]);
-        let seen: Vec<_> = records(taken.page.body()).collect();
+        let (page, next_in) = take(&inbox);
+        assert_eq!(next_in, [5]);
+        let seen: Vec<_> = page.bodies().flat_map(records).collect();
         assert_eq!(
             seen[1],
             Record::Calls {
@@ -255,28 +277,52 @@ mod tests {
     }
 
     #[test]
+    fn a_long_run_is_not_copied_and_its_memory_comes_back() {
+        let inbox = Inbox::default();
+        inbox.expect(vec![1]);
+        let long = run(&[&[7; PIECE]]);
+        let mut read = piece(&long);
+        let place = read.run().as_ptr();
+        assert_eq!(inbox.receive(0, 1, 1, &mut read), Ok(long.len()));
+        assert_eq!(read.run(), b"");
+        // One that is new in part only, and a short one.
+        let two = run(&[&[7; PIECE], b"new"]);
+        assert_eq!(inbox.receive(0, 1, 2, &mut piece(&two)), Ok(5));
+        let (page, _) = take(&inbox);
+        let seen: Vec<_> = page.bodies().flat_map(records).collect();
+        let Record::Calls { run: first, .. } = seen[0] else {
+            panic!("{seen:?}");
+        };
+        assert_eq!((first.as_ptr(), seen.len()), (place, 2));
+        inbox.recycle(page);
+        let mut next = piece(&long);
+        assert_eq!(inbox.receive(0, 3, 1, &mut next), Ok(long.len()));
+        assert_eq!(next.room_for_run(1).as_ptr(), place);
+    }
+
+    #[test]
     fn too_many_impulses_wait_until_some_are_executed() {
-        let inbox = std::sync::Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::default());
         inbox.impulse(1, &vec![0; IMPULSES]);
-        let this = std::sync::Arc::clone(&inbox);
+        let this = Arc::clone(&inbox);
         let second = std::thread::spawn(move || this.impulse(2, b"later"));
-        let first = inbox.take().page.body().len();
+        let first = take(&inbox).0.bodies().map(<[u8]>::len).sum::<usize>();
         assert!(!second.is_finished());
         inbox.impulses_executed(IMPULSES + 4);
         second.join().unwrap();
-        assert!(first > IMPULSES && !inbox.take().page.is_empty());
+        assert!(first > IMPULSES && !take(&inbox).0.is_empty());
     }
 
     #[test]
     fn own_calls_wait_for_room() {
         let inbox = Inbox::default();
-        inbox.own(1, run(&[b"x"]), || false);
+        inbox.own(1, run(&[b"x"]).into(), || false);
         inbox.impulse(9, b"");
-        assert_eq!(records(inbox.take().page.body()).count(), 1);
+        assert_eq!(take(&inbox).0.bodies().flat_map(records).count(), 1);
         inbox.admit(|| true);
-        let taken = inbox.take();
+        let (page, _) = take(&inbox);
         assert!(matches!(
-            records(taken.page.body()).next(),
+            page.bodies().flat_map(records).next(),
             Some(Record::Calls {
                 origin: Origin::Own,
                 first: 1,

@@ -74,6 +74,9 @@ pub struct Config {
     pub durability: Durability,
     /// A log this long is followed by a checkpoint, in bytes.
     pub log_trigger: u64,
+    /// A log whose replay would take so long is followed by one too, however short it
+    /// is: small calls take more time than bytes.
+    pub replay_trigger: Duration,
     /// Cap of payload bytes sent a second.
     pub rate: Option<u64>,
     /// What to do while another execution runs.
@@ -120,7 +123,7 @@ pub fn run<A: App + 'static>(config: &Config, app: A) -> Result<(), Error> {
         recovered.executor.finished_before();
     }
     let room = Arc::new(Room::new(Arc::clone(notice)));
-    start(directory, config.log_trigger, recovered, room)?;
+    start(config, directory, recovered, room)?;
     connect(config, &shared, listener)?;
     config.impulses.open(&shared);
     serve(&shared, &heard, A::ANSWERS, config.stay)
@@ -172,8 +175,8 @@ fn bind(address: &str, notice: &Notice) -> Result<TcpListener, Error> {
 
 /// Starts committing, executing and checkpointing.
 fn start<A: App + 'static>(
+    config: &Config,
     directory: Directory,
-    trigger: u64,
     recovered: Recovered<A>,
     room: Arc<Room>,
 ) -> Result<(), Error> {
@@ -201,7 +204,8 @@ fn start<A: App + 'static>(
         log,
         next_page,
         time,
-        trigger,
+        trigger: config.log_trigger,
+        replay_trigger: config.replay_trigger,
         generations: Arc::clone(&generations),
         relief,
         room: Arc::clone(&room),

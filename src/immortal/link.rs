@@ -18,9 +18,9 @@ use super::checkpoint::LinkSnapshot;
 pub const WINDOW: u64 = 8 << 20;
 /// A grant is told again once it has grown by this much.
 const GRANT_STEP: u64 = WINDOW / 8;
-/// Buffers of dropped chunks that are kept for new ones.
-const SPARE: usize = 64;
-/// Capacity of a buffer that is worth keeping, in bytes.
+/// Dropped chunks that are kept for new ones: about as many as are ever owed.
+const SPARE: usize = 128;
+/// Capacity of a chunk that is worth keeping, in bytes.
 const SPARE_BYTES: usize = 256 << 10;
 
 /// A run of calls to one peer.
@@ -97,7 +97,9 @@ struct State {
     acknowledged: u64,
     durable_in: u64,
     leaving: bool,
-    spare: Vec<Vec<u8>>,
+    /// Chunks that nobody needs, the longest unused one in front: the sending side may
+    /// still hold the last ones.
+    spare: VecDeque<Arc<Chunk>>,
     connections: u64,
     connection: Option<Connection>,
 }
@@ -158,21 +160,29 @@ impl Link {
         self.lock().next_out
     }
 
-    /// An empty buffer to gather calls in: fresh memory costs more than the bytes that
-    /// go into it.
-    pub fn spare_buffer(&self) -> Vec<u8> {
-        let mut buffer = self.lock().spare.pop().unwrap_or_default();
-        buffer.clear();
-        buffer
-    }
-
-    /// Takes a sealed chunk, to be kept and sent.
-    pub fn push(&self, chunk: Chunk) {
+    /// Takes what was gathered in `chunk`, to be kept and sent, and leaves an empty one
+    /// that continues it, in memory that was used before: fresh memory costs more than
+    /// the bytes that go into it.
+    pub fn push(&self, chunk: &mut Chunk) {
         let mut state = self.lock();
         state.next_out = chunk.end();
         self.retained
             .fetch_add(chunk.run.len() as u64, Ordering::SeqCst);
-        state.chunks.push_back(Arc::new(chunk));
+        let mut kept = state.spare.pop_front().unwrap_or_default();
+        if Arc::get_mut(&mut kept).is_none() {
+            kept = Arc::default();
+        }
+        if let Some(kept) = Arc::get_mut(&mut kept) {
+            std::mem::swap(kept, chunk);
+            let run = std::mem::take(&mut chunk.run);
+            *chunk = Chunk {
+                first: kept.end(),
+                run,
+                ..Chunk::default()
+            };
+            chunk.run.clear();
+        }
+        state.chunks.push_back(kept);
         self.wake.notify_all();
     }
 
@@ -189,11 +199,8 @@ impl Link {
                 break;
             };
             dropped += chunk.run.len() as u64;
-            if state.spare.len() < SPARE
-                && let Some(Chunk { run, .. }) = Arc::into_inner(chunk)
-                && run.capacity() <= SPARE_BYTES
-            {
-                state.spare.push(run);
+            if state.spare.len() < SPARE && chunk.run.capacity() <= SPARE_BYTES {
+                state.spare.push_back(chunk);
             }
         }
         drop(state);
@@ -335,18 +342,27 @@ impl Link {
         }
     }
 
-    /// Waits until the sending side of connection `id` has something to do; `None`
-    /// once that connection is over. Before `not_before` no chunk is handed out;
-    /// chunks come in batches of about `batch` bytes.
-    pub fn next_work(&self, id: u64, not_before: Option<Instant>, batch: u64) -> Option<Work> {
+    /// Waits until the sending side of connection `id` has something to do, which
+    /// becomes `work`; answers `false` once that connection is over. Before
+    /// `not_before` no chunk is handed out; chunks come in batches of about `batch`
+    /// bytes.
+    pub fn next_work(
+        &self,
+        id: u64,
+        not_before: Option<Instant>,
+        batch: u64,
+        work: &mut Work,
+    ) -> bool {
         let mut state = self.lock();
         loop {
             let pause = not_before.and_then(|at| at.checked_duration_since(Instant::now()));
             let batch = if pause.is_none() { batch } else { 0 };
-            let work = state.work(id, self.executed.load(Ordering::SeqCst), batch)?;
+            if !state.work(id, self.executed.load(Ordering::SeqCst), batch, work) {
+                return false;
+            }
             let idle = work.acknowledge.is_none() && work.chunks.is_empty();
             if !idle || work.leave || work.farewell {
-                return Some(work);
+                return true;
             }
             state = match pause {
                 Some(pause) => {
@@ -376,11 +392,16 @@ impl Link {
 }
 
 impl State {
-    /// What connection `id` is to do now; `None` if it is no longer the link's.
-    fn work(&mut self, id: u64, executed: u64, limit: u64) -> Option<Work> {
+    /// Makes `work` what connection `id` is to do now; `false` if it is no longer the
+    /// link's.
+    fn work(&mut self, id: u64, executed: u64, limit: u64, work: &mut Work) -> bool {
         let (durable, leaving) = (self.durable_in, self.leaving);
-        let connection = self.connection.as_mut().filter(|c| c.id == id)?;
-        let mut work = Work::default();
+        let Some(connection) = self.connection.as_mut().filter(|c| c.id == id) else {
+            return false;
+        };
+        work.acknowledge = None;
+        work.chunks.clear();
+        work.leave = false;
         let grant = (executed + WINDOW).saturating_sub(connection.base);
         if durable > connection.told_durable || grant >= connection.told_grant + GRANT_STEP {
             connection.told_durable = durable;
@@ -405,6 +426,6 @@ impl State {
             work.leave = true;
         }
         work.farewell = std::mem::take(&mut connection.farewell);
-        Some(work)
+        true
     }
 }

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use super::crash;
 use super::directory::{Directory, Durability};
 use super::error::Error;
-use super::page::{self, Header, Invalid, Stamp};
+use super::gather;
+use super::page::{self, Header, Invalid, Page, Stamp};
 
 /// The log that is being written.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl LogWriter {
 
     /// Appends a sealed page; when this returns, the page is safe. After an error
     /// the log is as it was before, as far as the disk allows.
-    pub fn append(&mut self, page: &[u8]) -> Result<(), Error> {
+    pub fn append(&mut self, page: &Page) -> Result<(), Error> {
         let written = self.write(page);
         if written.is_err() {
             // What stays all the same is a torn tail.
@@ -63,13 +64,13 @@ impl LogWriter {
         written
     }
 
-    fn write(&mut self, page: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, page: &Page) -> Result<(), Error> {
         if crash::due(crash::PAGE_HALF) {
-            let _ = self.file.write_all(&page[..page.len() / 2]);
+            let whole = page.parts().collect::<Vec<_>>().concat();
+            let _ = self.file.write_all(&whole[..whole.len() / 2]);
             crash::die();
         }
-        self.file
-            .write_all(page)
+        gather::write_all(&mut self.file, page.parts())
             .map_err(Error::disk("write", &self.path))?;
         crash::point(crash::PAGE_WRITTEN);
         if self.durability == Durability::Fsync {
@@ -78,7 +79,7 @@ impl LogWriter {
                 .map_err(Error::disk("synchronise", &self.path))?;
         }
         crash::point(crash::PAGE_SAFE);
-        self.length += page.len() as u64;
+        self.length += page.parts().map(<[u8]>::len).sum::<usize>() as u64;
         Ok(())
     }
 }
@@ -205,8 +206,8 @@ impl<F: FnMut(&Stamp, &[u8]) -> Result<(), Error>> Replay<'_, F> {
             return Ok(later);
         };
         let path = self.directory.log_path(number);
-        let bytes = fs::read(&path).map_err(Error::disk("read", &path))?;
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
+        let rest = read_from(&path, offset).map_err(Error::disk("read", &path))?;
+        let rest = &rest[..];
         if let Some(found) = page::other_version(rest) {
             let known = char::from(page::VERSION);
             return Err(Error::Version { path, found, known });
@@ -230,12 +231,22 @@ impl<F: FnMut(&Stamp, &[u8]) -> Result<(), Error>> Replay<'_, F> {
     }
 }
 
+/// The end of a file, from `offset` on.
+fn read_from(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads a log page by page, into the same memory.
 struct PageReader {
     file: BufReader<File>,
     left: u64,
     /// Where the next page begins.
     offset: u64,
+    /// As long as the longest page so far.
     page: Vec<u8>,
 }
 
@@ -246,7 +257,7 @@ impl PageReader {
         let file = File::open(path)?;
         Ok(Self {
             left: file.metadata()?.len(),
-            file: BufReader::with_capacity(1 << 16, file),
+            file: BufReader::with_capacity(page::HEADER, file),
             offset: 0,
             page: Vec::new(),
         })
@@ -277,12 +288,15 @@ impl PageReader {
         if self.left < length as u64 {
             return Ok(Some(Err(Invalid::Short)));
         }
-        self.page.resize(length, 0);
-        self.page[..page::HEADER].copy_from_slice(&head);
-        self.file.read_exact(&mut self.page[page::HEADER..])?;
+        if self.page.len() < length {
+            self.page.resize(length, 0);
+        }
+        let page = &mut self.page[..length];
+        page[..page::HEADER].copy_from_slice(&head);
+        self.file.read_exact(&mut page[page::HEADER..])?;
         self.left -= length as u64;
         self.offset += length as u64;
-        Ok(Some(page::decode(&self.page)))
+        Ok(Some(page::decode(page)))
     }
 }
 
@@ -327,6 +341,7 @@ fn cut(directory: &Directory, number: u64, length: u64) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::page::tests::sealed;
     use super::super::page::{Origin, Page, Record};
     use super::*;
 
@@ -348,7 +363,8 @@ mod tests {
                     count: 1,
                     run: &[7; 100],
                 });
-                log.append(page.seal(&stamp(number, seq))).unwrap();
+                page.seal(&stamp(number, seq));
+                log.append(&page).unwrap();
                 length = log.length as usize;
             }
         }
@@ -465,7 +481,9 @@ mod tests {
     fn a_missing_log_is_an_error() {
         let (_root, directory, ..) = logs();
         let mut log = LogWriter::create(&directory, 3).unwrap();
-        log.append(Page::default().seal(&stamp(3, 5))).unwrap();
+        let mut page = Page::default();
+        page.seal(&stamp(3, 5));
+        log.append(&page).unwrap();
         fs::remove_file(directory.log_path(2)).unwrap();
         let error = read(&directory).unwrap_err().to_string();
         assert!(error.contains("log-0000000003 at byte 0"), "{error}");
@@ -490,7 +508,6 @@ mod tests {
     #[test]
     fn a_page_inside_a_payload_is_not_one_that_follows() {
         let (_root, directory, ..) = logs();
-        let mut log = LogWriter::create(&directory, 3).unwrap();
         let stranger = fs::read(directory.log_path(1)).unwrap();
         let mut page = Page::default();
         page.put(Record::Calls {
@@ -499,8 +516,8 @@ mod tests {
             count: 1,
             run: &stranger,
         });
-        let whole = page.seal(&stamp(3, 5)).to_vec();
-        log.append(&whole[..whole.len() - 1]).unwrap();
+        let whole = sealed(page, &stamp(3, 5));
+        fs::write(directory.log_path(3), &whole[..whole.len() - 1]).unwrap();
         assert_eq!(read(&directory).unwrap().0, [1, 2, 3, 4]);
     }
 
@@ -524,8 +541,7 @@ mod tests {
         let (_root, directory, _, length) = logs();
         let path = directory.log_path(2);
         let whole = fs::read(&path).unwrap();
-        let mut third = Page::default();
-        let third = third.seal(&stamp(3, 5)).to_vec();
+        let third = sealed(Page::default(), &stamp(3, 5));
         let mut step = 0;
         let mut seen = Vec::new();
         fs::write(&path, &whole[..length - 50]).unwrap();

@@ -93,6 +93,14 @@
 //! lock stops within [`LOOK`] and the time of a look. Each counts itself (the epoch), and
 //! peers refuse the older one.
 //!
+//! **What a call costs.** Calls travel in runs, of about 128 KiB where there is enough to
+//! do, and a lock, a wake-up, a system call is the price of a run or a page, never of a
+//! call. A payload is copied by the handler that makes the call, into the chunk that is
+//! kept until the peer has it; by the kernel from there to the peer's socket, and from
+//! the socket to its place in a page of the peer; and from the page to the log. It is
+//! executed where it lies in the page. Chunks, pages and their pieces are used again, so
+//! the steady state allocates nothing for a call.
+//!
 //! **Nothing waits in a circle.** Readers always find room: a peer sends only what it
 //! was granted, and the grant grows with what was executed. The committer waits for
 //! the disk alone. Of two instances that talk to each other only the one that answers
@@ -122,6 +130,7 @@ mod execute;
 mod fence;
 mod fingerprint;
 pub mod first;
+mod gather;
 pub mod helloworld;
 mod impulse;
 mod inbox;

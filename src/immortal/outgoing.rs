@@ -16,7 +16,9 @@ pub const BEGIN: u8 = 0;
 pub struct Outgoing {
     shared: Arc<Shared>,
     gathering: Vec<Chunk>,
-    own: VecDeque<(u64, Vec<u8>)>,
+    own: VecDeque<(u64, Arc<[u8]>)>,
+    /// Where a call to itself is laid out.
+    scratch: Vec<u8>,
     next_own: u64,
     replaying: bool,
 }
@@ -35,7 +37,11 @@ impl Outgoing {
         Self {
             shared,
             gathering,
-            own: own.into(),
+            own: own
+                .into_iter()
+                .map(|(seq, call)| (seq, call.into()))
+                .collect(),
+            scratch: Vec::new(),
             next_own,
             replaying: true,
         }
@@ -51,7 +57,7 @@ impl Outgoing {
     pub fn live(&mut self) {
         self.replaying = false;
         for (seq, call) in &self.own {
-            self.shared.own(*seq, call.clone());
+            self.shared.own(*seq, Arc::clone(call));
         }
     }
 
@@ -68,11 +74,12 @@ impl Outgoing {
 
     /// See [`super::app::Context::call_self`].
     pub fn call_self(&mut self, method: u8, payload: &[u8]) {
-        let mut call = Vec::new();
-        put_call(&mut call, method, payload, &[]);
+        self.scratch.clear();
+        put_call(&mut self.scratch, method, payload, &[]);
+        let call: Arc<[u8]> = self.scratch.as_slice().into();
         let seq = self.next_own;
         self.next_own += 1;
-        self.own.push_back((seq, call.clone()));
+        self.own.push_back((seq, Arc::clone(&call)));
         if !self.replaying {
             self.shared.own(seq, call);
         }
@@ -98,17 +105,12 @@ impl Outgoing {
     }
 
     fn seal(&mut self, peer: usize) {
-        let link = &self.shared.links[peer];
-        let next = Chunk {
-            first: self.gathering[peer].end(),
-            run: link.spare_buffer(),
-            ..Chunk::default()
-        };
-        link.push(std::mem::replace(&mut self.gathering[peer], next));
+        self.shared.links[peer].push(&mut self.gathering[peer]);
     }
 
     /// What a checkpoint keeps of this: the calls to itself, and the next number.
     pub fn own_snapshot(&self) -> (Vec<(u64, Vec<u8>)>, u64) {
-        (self.own.iter().cloned().collect(), self.next_own)
+        let own = self.own.iter().map(|(seq, call)| (*seq, call.to_vec()));
+        (own.collect(), self.next_own)
     }
 }

@@ -215,16 +215,64 @@ pub fn records(body: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
-/// A page that is being gathered, then sealed, then written as it lies.
+/// A stretch of a page: whole records, in memory that is kept for other pages.
+#[derive(Debug, Default)]
+pub struct Piece {
+    /// As long as it ever was: bytes behind `length` are left from before, since
+    /// clearing them costs as much as what is read over them.
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Piece {
+    /// Room behind a run that was read in place, for short records that follow it.
+    const SLACK: usize = 256;
+
+    fn filled(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Makes it `more` bytes longer, and answers these.
+    fn grow(&mut self, more: usize) -> &mut [u8] {
+        let (from, to) = (self.length, self.length + more);
+        if self.bytes.len() < to {
+            self.bytes.resize(to, 0);
+        }
+        self.length = to;
+        &mut self.bytes[from..to]
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.grow(bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// Forgets what it holds, to be the place where a run of `length` bytes is read.
+    pub fn room_for_run(&mut self, length: usize) -> &mut [u8] {
+        self.length = 0;
+        self.grow(RECORD_HEADER + length + Self::SLACK);
+        self.length = RECORD_HEADER + length;
+        &mut self.bytes[RECORD_HEADER..self.length]
+    }
+
+    /// The run that was read.
+    pub fn run(&self) -> &[u8] {
+        self.filled().get(RECORD_HEADER..).unwrap_or_default()
+    }
+}
+
+/// A page that is being gathered, then sealed, then written as it lies. The first
+/// piece begins with the header.
 #[derive(Debug)]
 pub struct Page {
-    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
 }
 
 impl Default for Page {
     fn default() -> Self {
+        let mut first = Piece::default();
+        first.grow(HEADER);
         Self {
-            bytes: vec![0; HEADER],
+            pieces: vec![first],
         }
     }
 }
@@ -232,49 +280,57 @@ impl Default for Page {
 impl Page {
     /// Whether nothing has been put in.
     pub fn is_empty(&self) -> bool {
-        self.bytes.len() == HEADER
+        self.pieces.len() == 1 && self.pieces[0].length == HEADER
     }
 
-    /// Makes the page empty again, keeping its memory unless that was an
-    /// exceptionally large page.
-    pub fn clear(&mut self) {
-        const KEEP: usize = 4 << 20;
-        self.bytes.truncate(HEADER);
-        self.bytes.shrink_to(KEEP);
+    /// Makes the page empty again and gives back its pieces, so that their memory is
+    /// used again, unless that is an exceptionally large one.
+    pub fn clear(&mut self, spare: &mut Vec<Piece>, most: usize) {
+        const KEEP: usize = 512 << 10;
+        const KEEP_FIRST: usize = 64 << 10;
+        for piece in self.pieces.drain(1..) {
+            if spare.len() < most && piece.bytes.len() <= KEEP {
+                spare.push(piece);
+            }
+        }
+        let first = &mut self.pieces[0];
+        first.length = HEADER;
+        if first.bytes.len() > KEEP_FIRST {
+            first.bytes.truncate(HEADER);
+            first.bytes.shrink_to_fit();
+        }
     }
 
     /// Appends a record.
     pub fn put(&mut self, record: Record<'_>) {
-        let (kind, link, first, count, run) = match record {
-            Record::Calls {
-                origin,
-                first,
-                count,
-                run,
-            } => match origin {
-                Origin::Peer(link) => (KIND_PEER, link, first, count, run),
-                Origin::Own => (KIND_OWN, 0, first, count, run),
-                Origin::Impulse => (KIND_IMPULSE, 0, first, count, run),
-            },
-            Record::Acknowledged { link, seq } => (KIND_ACKNOWLEDGED, link, seq, 0, &[][..]),
-            Record::Attached { link, name } => (KIND_ATTACHED, link, 0, 0, name.as_bytes()),
-        };
-        self.bytes.reserve(RECORD_HEADER + run.len());
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(&link.to_le_bytes());
-        self.bytes.extend_from_slice(&first.to_le_bytes());
-        self.bytes.extend_from_slice(&count.to_le_bytes());
-        self.bytes
-            .extend_from_slice(&(run.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(run);
+        let (head, run) = encode(record);
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.put(&head);
+            piece.put(run);
+        }
     }
 
-    /// Fills in the header and answers the bytes to write.
-    pub fn seal(&mut self, stamp: &Stamp) -> &[u8] {
-        let body = (self.bytes.len() - HEADER) as u32;
-        self.bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
-        self.bytes[8..12].copy_from_slice(&body.to_le_bytes());
-        self.bytes[12..16].copy_from_slice(&stamp.seed.to_le_bytes());
+    /// Appends the run in `piece`, where it lies, as calls of a peer.
+    pub fn put_piece(&mut self, link: u16, first: u64, count: u32, mut piece: Piece) {
+        let origin = Origin::Peer(link);
+        let run = piece.run();
+        let (head, _) = encode(Record::Calls {
+            origin,
+            first,
+            count,
+            run,
+        });
+        piece.bytes[..RECORD_HEADER].copy_from_slice(&head);
+        self.pieces.push(piece);
+    }
+
+    /// Fills in the header: from now on it can be written.
+    pub fn seal(&mut self, stamp: &Stamp) {
+        let body = self.parts().map(<[u8]>::len).sum::<usize>() - HEADER;
+        let header = &mut self.pieces[0].bytes;
+        header[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+        header[8..12].copy_from_slice(&(body as u32).to_le_bytes());
+        header[12..16].copy_from_slice(&stamp.seed.to_le_bytes());
         let Stamp {
             log,
             seq,
@@ -283,21 +339,57 @@ impl Page {
             ..
         } = *stamp;
         for (at, value) in [(16, log), (24, seq), (32, epoch), (40, time)] {
-            self.bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            header[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
-        let crc = crc32fast::hash(&self.bytes[8..]);
-        self.bytes[4..8].copy_from_slice(&crc.to_le_bytes());
-        &self.bytes
+        let mut crc = crc32fast::Hasher::new();
+        let mut skip = 8;
+        for part in self.parts() {
+            crc.update(&part[skip..]);
+            skip = 0;
+        }
+        self.pieces[0].bytes[4..8].copy_from_slice(&crc.finalize().to_le_bytes());
     }
 
-    /// The records of a sealed page.
-    pub fn body(&self) -> &[u8] {
-        &self.bytes[HEADER..]
+    /// The bytes of a sealed page, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(Piece::filled)
+    }
+
+    /// Its records, in order; none is spread over two stretches.
+    pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
+        let mut skip = HEADER;
+        self.parts()
+            .map(move |part| &part[std::mem::take(&mut skip)..])
     }
 }
 
+/// What stands in front of a record's run, and the run.
+fn encode(record: Record<'_>) -> ([u8; RECORD_HEADER], &[u8]) {
+    let (kind, link, first, count, run) = match record {
+        Record::Calls {
+            origin,
+            first,
+            count,
+            run,
+        } => match origin {
+            Origin::Peer(link) => (KIND_PEER, link, first, count, run),
+            Origin::Own => (KIND_OWN, 0, first, count, run),
+            Origin::Impulse => (KIND_IMPULSE, 0, first, count, run),
+        },
+        Record::Acknowledged { link, seq } => (KIND_ACKNOWLEDGED, link, seq, 0, &[][..]),
+        Record::Attached { link, name } => (KIND_ATTACHED, link, 0, 0, name.as_bytes()),
+    };
+    let mut head = [0; RECORD_HEADER];
+    head[0] = kind;
+    head[1..3].copy_from_slice(&link.to_le_bytes());
+    head[3..11].copy_from_slice(&first.to_le_bytes());
+    head[11..15].copy_from_slice(&count.to_le_bytes());
+    head[15..].copy_from_slice(&(run.len() as u32).to_le_bytes());
+    (head, run)
+}
+
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -308,6 +400,12 @@ mod tests {
         time: 4,
         seed: 5,
     };
+
+    /// A sealed page as it lies in a file.
+    pub fn sealed(mut page: Page, stamp: &Stamp) -> Vec<u8> {
+        page.seal(stamp);
+        page.parts().collect::<Vec<_>>().concat()
+    }
 
     fn sample() -> Page {
         let mut page = Page::default();
@@ -327,8 +425,7 @@ mod tests {
 
     #[test]
     fn a_page_comes_back_record_by_record() {
-        let mut page = sample();
-        let bytes = page.seal(&STAMP).to_vec();
+        let bytes = sealed(sample(), &STAMP);
         let (header, body) = decode(&bytes).unwrap();
         assert_eq!(header.stamp, STAMP);
         let all: Vec<_> = records(body).collect();
@@ -346,8 +443,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_seen() {
-        let mut page = sample();
-        let bytes = page.seal(&STAMP).to_vec();
+        let bytes = sealed(sample(), &STAMP);
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut bad = bytes.clone();
@@ -359,8 +455,7 @@ mod tests {
 
     #[test]
     fn every_cut_is_short() {
-        let mut page = sample();
-        let bytes = page.seal(&STAMP).to_vec();
+        let bytes = sealed(sample(), &STAMP);
         for end in 0..bytes.len() {
             assert_eq!(decode(&bytes[..end]).err(), Some(Invalid::Short));
         }
@@ -368,8 +463,7 @@ mod tests {
 
     #[test]
     fn another_version_is_told_from_a_damaged_digit() {
-        let mut page = sample();
-        let mut bytes = page.seal(&STAMP).to_vec();
+        let mut bytes = sealed(sample(), &STAMP);
         assert_eq!(other_version(&bytes), None);
         bytes[3] = b'2';
         assert_eq!(other_version(&bytes), None, "only the digit is wrong");
@@ -377,6 +471,39 @@ mod tests {
         assert_eq!(other_version(&bytes), Some('2'));
         assert_eq!(other_version(b"akP2"), Some('2'));
         assert_eq!(other_version(b"akP"), None);
+    }
+
+    #[test]
+    fn a_run_that_was_read_in_place_is_a_record_like_any() {
+        let read = |run: &[u8]| {
+            let mut piece = Piece::default();
+            piece.room_for_run(run.len() + 9).fill(0xff);
+            piece.room_for_run(run.len()).copy_from_slice(run);
+            piece
+        };
+        let (mut copied, mut placed) = (sample(), sample());
+        for (first, run) in [(5, &b"some calls"[..]), (9, b"more")] {
+            copied.put(Record::Calls {
+                origin: Origin::Peer(2),
+                first,
+                count: 4,
+                run,
+            });
+            placed.put_piece(2, first, 4, read(run));
+            for page in [&mut copied, &mut placed] {
+                page.put(Record::Acknowledged { link: 2, seq: 1 });
+            }
+        }
+        let all = |page: &Page| -> Vec<u8> { page.bodies().collect::<Vec<_>>().concat() };
+        assert_eq!(all(&copied), all(&placed));
+        let each: Vec<_> = placed.bodies().flat_map(records).collect();
+        assert_eq!(each, records(&all(&copied)).collect::<Vec<_>>());
+        let mut spare = Vec::new();
+        placed.clear(&mut spare, 1);
+        assert!(placed.is_empty() && spare.len() == 1);
+        let again = sealed(placed, &STAMP);
+        assert_eq!(again, sealed(Page::default(), &STAMP));
+        assert_ne!(again, sealed(copied, &STAMP));
     }
 
     proptest! {
@@ -393,7 +520,7 @@ mod tests {
                 page.put(*record);
             }
             let stamp = Stamp { seq, ..STAMP };
-            let bytes = page.seal(&stamp).to_vec();
+            let bytes = sealed(page, &stamp);
             let (header, body) = decode(&bytes).unwrap();
             prop_assert_eq!(header.stamp, stamp);
             prop_assert_eq!(records(body).collect::<Vec<_>>(), made);

@@ -118,7 +118,7 @@ fn revive<A: App>(
     if lived {
         recovery.from_checkpoint = number;
         let replayed = log::replay(directory, number, next_page, End::Cut, |stamp, body| {
-            executor.execute(stamp, body)
+            executor.execute(stamp, [body])
         })?;
         recovery.pages = replayed.pages;
         say_torn(config, &replayed);
@@ -226,7 +226,7 @@ fn follow<A: App>(
             });
         }
         epoch = stamp.epoch;
-        executor.execute(stamp, body)
+        executor.execute(stamp, [body])
     });
     // Nothing of what a standby writes comes after what it does when it acts.
     reliever.finish();

@@ -125,7 +125,7 @@ impl Past {
             meet(&executor)?;
         }
         let replayed = log::replay(&directory, number, next_page, End::Leave, |stamp, body| {
-            executor.execute(stamp, body)?;
+            executor.execute(stamp, [body])?;
             if due.contains(&executor.position().0) {
                 meet(&executor)?;
             }

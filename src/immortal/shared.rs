@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::error::Error;
 use super::inbox::Inbox;
@@ -108,7 +108,7 @@ impl Shared {
 
     /// Logs a call of the instance to itself, as soon as there is room for the work
     /// it makes.
-    pub fn own(&self, seq: u64, call: Vec<u8>) {
+    pub fn own(&self, seq: u64, call: Arc<[u8]>) {
         self.inbox.own(seq, call, || self.room());
     }
 

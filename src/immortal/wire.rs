@@ -4,9 +4,12 @@
 //! ends begin with a hello; then runs of calls and acknowledgements go both ways.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::{iter, mem};
 
 use super::codec::{Fields, put_text};
-use super::link::Hello;
+use super::gather;
+use super::link::{Chunk, Hello};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"akLk");
 /// Changes whenever frames, pages or hellos change their layout.
@@ -74,13 +77,37 @@ pub struct Head {
 
 /// Writes one frame.
 pub fn write(out: &mut impl Write, kind: Kind, a: u64, b: u64, body: &[u8]) -> io::Result<()> {
+    out.write_all(&encode_head(kind, a, b, body.len()))?;
+    out.write_all(body)
+}
+
+/// Writes whole frames (`before`), then runs of calls, from where they lie, as frames.
+pub fn write_runs(
+    out: &mut impl Write,
+    mut before: &[u8],
+    chunks: &[Arc<Chunk>],
+) -> io::Result<()> {
+    const TOGETHER: usize = 15;
+    for chunks in chunks.chunks(TOGETHER) {
+        let mut heads = [[0; HEADER]; TOGETHER];
+        for (head, chunk) in heads.iter_mut().zip(chunks) {
+            let count = u64::from(chunk.count);
+            *head = encode_head(Kind::Calls, chunk.first, count, chunk.run.len());
+        }
+        let frames = heads.iter().zip(chunks);
+        let frames = frames.flat_map(|(head, chunk)| [&head[..], &chunk.run]);
+        gather::write_all(out, iter::once(mem::take(&mut before)).chain(frames))?;
+    }
+    out.write_all(before)
+}
+
+fn encode_head(kind: Kind, a: u64, b: u64, length: usize) -> [u8; HEADER] {
     let mut head = [0; HEADER];
     head[0] = kind.byte();
     head[1..9].copy_from_slice(&a.to_le_bytes());
     head[9..17].copy_from_slice(&b.to_le_bytes());
-    head[17..].copy_from_slice(&(body.len() as u32).to_le_bytes());
-    out.write_all(&head)?;
-    out.write_all(body)
+    head[17..].copy_from_slice(&(length as u32).to_le_bytes());
+    head
 }
 
 /// Reads the head of the next frame.
@@ -205,6 +232,19 @@ mod tests {
             prop_assert_eq!(head, Head { kind: Kind::Calls, a, b, length: body.len() });
             let mut buffer = Vec::new();
             prop_assert_eq!(read_body(&mut input, &head, &mut buffer).unwrap(), body.as_slice());
+        }
+
+        #[test]
+        fn runs_are_frames(runs in prop::collection::vec((any::<u64>(), any::<u32>(), any::<Vec<u8>>()), 0..40)) {
+            let chunks = runs.into_iter().map(|(first, count, run)| Arc::new(Chunk { first, count, run, payload: 0 }));
+            let chunks: Vec<_> = chunks.collect();
+            let (mut together, mut each) = (Vec::new(), Vec::new());
+            write(&mut each, Kind::Leave, 0, 0, &[]).unwrap();
+            write_runs(&mut together, &each, &chunks).unwrap();
+            for chunk in &chunks {
+                write(&mut each, Kind::Calls, chunk.first, chunk.count.into(), &chunk.run).unwrap();
+            }
+            prop_assert_eq!(together, each);
         }
 
         #[test]

@@ -73,7 +73,7 @@ fn a_standby_tells_of_damage_as_soon_as_nobody_acts() {
         acting.wait_for("some work", |line| {
             Progress::parse(line).is_some_and(|p| !p.replaying && p.call > 40)
         });
-        acting.signal(Signal::STOP);
+        acting.stop();
         let newest = newest_checkpoint(&world, "client");
         let log = world.directory("client").join(format!("log-{newest:010}"));
         let whole = fs::read(&log).unwrap();

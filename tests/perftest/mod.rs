@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,8 +123,19 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.raw_pid(), signal).unwrap();
+    }
+
+    /// Stops it, and waits until it stands still: a signal takes its time.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let stopped = waitpid(Some(self.raw_pid()), WaitOptions::UNTRACED).unwrap();
+        let (_, status) = stopped.unwrap();
+        assert!(status.stopped(), "{status:?}");
+    }
+
+    fn raw_pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 
     /// Waits until a line satisfies `wanted` and answers it; fails if the process ends

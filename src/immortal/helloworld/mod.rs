@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::perftest::{LOG_TRIGGER, console};
+use super::perftest::{LOG_TRIGGER, REPLAY_TRIGGER, console};
 use super::{Config, Contest, Durability, Error, Impulses, Link, address, run};
 use client::Client;
 use server::Server;
@@ -77,6 +77,7 @@ fn config(options: Options, links: Vec<Link>, impulses: Impulses) -> Config {
         root: options.log,
         durability: options.durability,
         log_trigger: LOG_TRIGGER,
+        replay_trigger: REPLAY_TRIGGER,
         rate: None,
         contest: Contest::Wait,
         keep: false,

@@ -29,7 +29,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use options::{
-    Common, JobOptions, LOG_TRIGGER, PORT, Plan, ROUND, ServerOptions, parse_bytes, parse_time,
+    Common, JobOptions, LOG_TRIGGER, PORT, Plan, REPLAY_TRIGGER, ROUND, ServerOptions, parse_bytes,
+    parse_time,
 };
 
 use super::{Call, Config, Error, Impulses, Link, Past, address, run};
@@ -110,6 +111,7 @@ fn config(
         root: common.log,
         durability: common.durability,
         log_trigger: common.log_trigger,
+        replay_trigger: REPLAY_TRIGGER,
         rate: common.rate,
         contest: common.contest,
         keep: common.keep,

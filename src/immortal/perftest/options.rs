@@ -11,6 +11,8 @@ pub const ROUND: u64 = 1 << 30;
 pub const PORT: u16 = 50001;
 /// Length of a log that is followed by a checkpoint unless said otherwise.
 pub const LOG_TRIGGER: u64 = 64 << 20;
+/// Time that executing a log again may take before a checkpoint follows.
+pub const REPLAY_TRIGGER: Duration = Duration::from_millis(100);
 
 /// What both programs understand.
 #[derive(Clone, Debug)]

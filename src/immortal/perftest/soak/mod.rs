@@ -145,22 +145,19 @@ fn soak(
 ) -> Result<(), String> {
     let mut rng = Rng::with_seed(options.seed);
     while *done < options.kills {
-        let victims = choose(&mut rng, options, options.kills - *done);
-        // Half of the kills come when work has been seen, the other half at once or
-        // nearly so: before the first checkpoint, or in the midst of a recovery.
-        let (patient, server_first) = (rng.bool(), rng.bool());
-        let pause = Duration::from_micros(rng.u64(0..30_000));
-        if patient {
+        let blow = Blow::draw(&mut rng, options.target, options.kills - *done);
+        if blow.patient {
             pair.watch(judge, PATIENCE, "fresh work", Judge::is_live)?;
         }
-        pair.watch_for(judge, pause)?;
+        pair.watch_for(judge, blow.pause)?;
+        let victims = blow.victims;
         judge.killed(victims);
         for side in victims {
             pair.kill(*side)?;
             *done += 1;
         }
         let mut order = victims.to_vec();
-        if server_first {
+        if blow.server_first {
             order.reverse();
         }
         for side in order {
@@ -174,20 +171,62 @@ fn soak(
     pair.wait_for_ends()
 }
 
-fn choose(rng: &mut Rng, options: &Options, left: u64) -> &'static [Side] {
-    const CLIENT: &[Side] = &[Side::Client];
-    const SERVER: &[Side] = &[Side::Server];
-    const BOTH: &[Side] = &[Side::Client, Side::Server];
-    let chosen = match options.target {
-        Target::Client => CLIENT,
-        Target::Server => SERVER,
-        Target::Both => BOTH,
-        Target::Random => match rng.u8(0..3) {
-            0 => CLIENT,
-            1 => SERVER,
-            _ => BOTH,
-        },
-    };
-    // The last kill of an odd number is one.
-    if left == 1 { &chosen[..1] } else { chosen }
+/// Who is killed next, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Blow {
+    victims: &'static [Side],
+    /// Half of the kills come when work has been seen, the other half at once or nearly
+    /// so: before the first checkpoint, or in the midst of a recovery.
+    patient: bool,
+    /// Whether the server is started again first.
+    server_first: bool,
+    pause: Duration,
+}
+
+impl Blow {
+    /// The next one of a schedule in which `left` kills are left.
+    fn draw(rng: &mut Rng, target: Target, left: u64) -> Self {
+        const CLIENT: &[Side] = &[Side::Client];
+        const SERVER: &[Side] = &[Side::Server];
+        const BOTH: &[Side] = &[Side::Client, Side::Server];
+        let chosen = match target {
+            Target::Client => CLIENT,
+            Target::Server => SERVER,
+            Target::Both => BOTH,
+            Target::Random => match rng.u8(0..3) {
+                0 => CLIENT,
+                1 => SERVER,
+                _ => BOTH,
+            },
+        };
+        Self {
+            // The last kill of an odd number is one.
+            victims: if left == 1 { &chosen[..1] } else { chosen },
+            patient: rng.bool(),
+            server_first: rng.bool(),
+            pause: Duration::from_micros(rng.u64(0..30_000)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_schedule() {
+        let schedule = |seed| {
+            let mut rng = Rng::with_seed(seed);
+            let blows = (1..=100).rev();
+            let blows = blows.map(|left| Blow::draw(&mut rng, Target::Random, left));
+            blows.collect::<Vec<_>>()
+        };
+        let one = schedule(7);
+        assert_eq!(one, schedule(7));
+        assert_ne!(one, schedule(8));
+        for victims in 1..=2 {
+            assert!(one.iter().any(|blow| blow.victims.len() == victims));
+        }
+        assert_eq!(one[99].victims.len(), 1);
+    }
 }
