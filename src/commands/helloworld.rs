@@ -9,8 +9,7 @@ use super::perftest::{Failure, Safe, instance_name, peer};
 use crate::immortal::helloworld::{self, Options};
 use crate::immortal::perftest::{PORT, parse_time};
 
-/// The immortal greeting: a client sends three messages, and waits for Enter in
-/// between; kill -9 either side whenever you like.
+/// The immortal greeting: a client sends three messages and waits for Enter in between
 #[derive(Debug, Subcommand)]
 pub enum Helloworld {
     /// The client: sends one message, and after Enter two more

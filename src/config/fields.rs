@@ -258,7 +258,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "workload.image",
         Kind::Text,
-        "Its image. Empty: the one that is in the registry.",
+        "Its image. Empty: aks-tui/perftest of this version, in the registry.",
     )
     .was("PUBLIC_CONTAINER_NAME"),
     field(

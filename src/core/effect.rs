@@ -69,6 +69,9 @@ pub enum Effect {
         /// The client that is asked.
         victim: Victim,
     },
+    /// Press Enter at the client, which waits for it where it is helloworld's. Answered
+    /// by trouble, or by what it then says.
+    PressEnter,
     /// Do something in Azure. Answered by
     /// [`Azure`](super::event::Fact::Azure).
     Azure(Wish),

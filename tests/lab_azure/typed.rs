@@ -1,7 +1,8 @@
 //! Commands as a person types them, against the lab's Azure.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use aks_tui::config::write;
 use aks_tui::core::azure::settings::{CloudName, Settings, SignIn};
@@ -88,6 +89,14 @@ impl Typist {
         said.out
     }
 
+    /// Types a command that is to be spoken with.
+    pub fn begins(&self, line: &str) -> Child {
+        let program = env!("CARGO_BIN_EXE_aks-tui");
+        let mut command = self.command(program, line);
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        piped.spawn().unwrap()
+    }
+
     /// Asks the cluster.
     #[track_caller]
     pub fn kubectl(&self, line: &str) -> String {
@@ -100,16 +109,20 @@ impl Typist {
         said.out
     }
 
-    fn runs(&self, program: &str, line: &str) -> Said {
-        let output = Command::new(program)
+    fn command(&self, program: &str, line: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .args(line.split_whitespace())
             .current_dir(self.home.path())
             .env("HOME", self.home.path())
             .env("AKS_TUI_STATE", self.home.path().join("state"))
-            .envs(self.sign_in.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .envs(self.sign_in.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn runs(&self, program: &str, line: &str) -> Said {
+        let mut command = self.command(program, line);
+        let output = command.stdin(Stdio::null()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said {
             out: text(output.stdout),
@@ -161,16 +174,17 @@ async fn most_takes_the_workload_before_the_share_it_is_on_and_leaves_the_cluste
     assert!(workload < at("delete storage account xyzstorage"));
     at("delete persistent volume default/aks-tui-default-logs");
     at("delete secret default/azure-fileshare-secret");
-    assert!(!goes.iter().any(|it| it.contains("other")), "{goes:?}");
+    at("stays deployment default/other");
 
     desk.must("clean most --yes");
     let left = desk.kubectl("get deployments,services,pvc,pv -o name");
     assert_eq!(left.trim(), "deployment.apps/other\nservice/kubernetes");
-    assert_eq!(
-        desk.types("clean most --preview").code,
-        0,
-        "nothing is left"
-    );
+    let rest = desk.types("clean most --preview");
+    assert_eq!(rest.code, 0, "nothing of ours is left");
+    assert!(rest.out.contains("--also other lets it go"), "{}", rest.out);
+    desk.must("clean most --also other --yes");
+    let left = desk.kubectl("get deployments -o name");
+    assert_eq!(left.trim(), "");
 }
 
 #[tokio::test]
@@ -216,4 +230,25 @@ async fn one_command_does_the_whole_document_and_may_be_repeated() {
     let anew = told(&desk.must(line));
     let deployed = anew.iter().find(|it| it["outcome"] == "working").unwrap();
     assert_eq!(deployed["plan"]["resumes"], false);
+}
+
+#[tokio::test]
+async fn whoever_runs_the_greeting_presses_enter_with_nothing_but_this_program() {
+    let desk = Typist::new();
+    let mut run = desk.begins("run helloworld --yes");
+    let mut keys = run.stdin.take().unwrap();
+    let lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    for line in lines.map_while(Result::ok) {
+        if line.starts_with("!! Client: Press enter") {
+            keys.write_all(b"\n").unwrap();
+        }
+        said.push(line);
+    }
+    let ended = run.wait().unwrap();
+    let count = |what: &str| said.iter().filter(|line| *line == what).count();
+    assert!(ended.success(), "{said:#?}");
+    assert_eq!(count("!! Client: Sent message 1."), 1, "{said:#?}");
+    assert_eq!(count("!! Client: Press enter to shutdown."), 1, "{said:#?}");
+    assert_eq!(said.last().map(String::as_str), Some("done"));
 }

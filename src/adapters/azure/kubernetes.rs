@@ -9,7 +9,10 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use k8s_openapi::api::core::v1::{Node, Secret as KubeSecret};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Node, Secret as KubeSecret},
+};
 use kube::{
     Api, Config,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -359,6 +362,24 @@ pub async fn find_secret(
                 .is_some_and(|value| value == MANAGED_BY.1)
         })
     }))
+}
+
+/// The deployments of a namespace that do not carry our label: name and uid.
+pub async fn foreign_deployments(
+    cluster: &kube::Client,
+    namespace: &str,
+) -> Result<Vec<(String, String)>, Failure> {
+    let deployments: Api<Deployment> = Api::namespaced(cluster.clone(), namespace);
+    let selector = format!("{}!={}", MANAGED_BY.0, MANAGED_BY.1);
+    let found = deployments
+        .list(&ListParams::default().labels(&selector))
+        .await
+        .map_err(|error| of_kube(&format!("list the deployments of {namespace}"), &error))?;
+    let names = found.items.into_iter().filter_map(|it| {
+        let metadata = it.metadata;
+        Some((metadata.name?, metadata.uid?))
+    });
+    Ok(names.collect())
 }
 
 /// Deletes a secret; one that is gone is fine.

@@ -8,7 +8,7 @@ use kube::{
     api::{AttachParams, AttachedProcess},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _},
     time::timeout,
 };
 
@@ -100,6 +100,47 @@ async fn run_unbounded(
         stdout,
         stderr: quote(&stderr),
     })
+}
+
+/// Presses Enter in `place`, as `kubectl attach -i` does, and waits until its program
+/// has answered, but no longer than `limit`.
+///
+/// # Errors
+/// Why it was not pressed, as a sentence; that nothing answered.
+pub async fn press_enter(
+    session: &Session,
+    place: Place<'_>,
+    limit: Duration,
+) -> Result<(), String> {
+    let pods: Api<Pod> = Api::namespaced(session.act.clone(), &session.namespace);
+    let params = AttachParams::default()
+        .container(place.container)
+        .stdin(true)
+        .stderr(false);
+    let press = async {
+        let attached = pods.attach(place.pod, &params).await;
+        let mut attached = attached.map_err(|error| {
+            let what = format!("attach to pod `{}`", place.pod);
+            Failure::of(&what, &session.server, &error).why
+        })?;
+        let streams = (attached.stdin(), attached.stdout());
+        let (Some(mut stdin), Some(mut stdout)) = streams else {
+            return Err("the container has no standard input".to_owned());
+        };
+        let sent = async {
+            stdin.write_all(b"\n").await?;
+            stdin.flush().await
+        };
+        sent.await.map_err(|error| error.to_string())?;
+        // A connection that ends at once may take the key with it.
+        match stdout.read(&mut [0; 64]).await {
+            Ok(read) if read > 0 => Ok(()),
+            _ => Err("it ended meanwhile".to_owned()),
+        }
+    };
+    timeout(limit, press)
+        .await
+        .unwrap_or_else(|_| Err("nothing answered".to_owned()))
 }
 
 async fn text(stream: Option<impl AsyncRead + Unpin>) -> String {

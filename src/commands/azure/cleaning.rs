@@ -107,12 +107,33 @@ impl<'a> Cleaning<'a> {
             };
             let planned = talk.plan(wish).await;
             talk.end().await;
+            let mut plan = planned?;
+            self.add_foreign(&mut plan).await?;
             // Pods that mount the share go before it does.
-            let mut objects = workload(&planned?, self.also);
+            let mut objects = workload(&plan, self.also);
             objects.append(&mut preview.objects);
             preview.objects = objects;
         }
         Ok(preview)
+    }
+
+    /// What else runs in the workload's namespace stays, and is named.
+    async fn add_foreign(&self, plan: &mut Plan) -> Result<()> {
+        let cluster = kubernetes::connect(&self.kubeconfig).await?;
+        let namespace = &self.settings.workload.namespace;
+        for (name, uid) in kubernetes::foreign_deployments(&cluster, namespace).await? {
+            let known = |it: &Planned| it.kind == "Deployment" && it.name == name;
+            if !plan.objects.iter().any(known) {
+                plan.objects.push(Planned {
+                    kind: "Deployment".to_owned(),
+                    name,
+                    change: Change::Leave,
+                    fields: Vec::new(),
+                    object: json!({"metadata": {"uid": uid}}),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Deletes what `preview` says, and waits until it is gone.

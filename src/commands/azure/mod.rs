@@ -7,6 +7,7 @@ mod cleaning;
 pub mod cluster;
 mod context;
 pub mod desk;
+mod follow;
 pub mod hands;
 mod logs;
 pub mod provision;

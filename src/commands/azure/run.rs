@@ -9,9 +9,8 @@ use std::{
 
 use color_eyre::eyre::{Result, bail, eyre};
 use futures::FutureExt as _;
-use serde_json::{Value, json};
 
-use super::{ConfigArgs, Times, build, provision};
+use super::{ConfigArgs, Times, build, follow::follow, provision};
 use crate::{
     adapters::{
         azure::{Client, apply, plan},
@@ -21,24 +20,23 @@ use crate::{
     commands::{
         complain,
         deploy::{Asked, How, Talk, What, bring_up, fail},
-        duration, on_runtime, print,
+        duration, on_runtime,
     },
     core::{
         azure::settings::Settings,
         deploy::Request,
         effect::Effect,
-        event::Fact,
         workload::{
-            GREETING, Role, SERVER_GREETING, Workload,
+            Workload,
             order::{self, Order, Storage},
         },
     },
-    ui::format,
 };
 
 /// Make what is missing in Azure, deploy, and follow: the whole document in one command
 ///
-/// Safe to repeat: what is there stays, a run that was begun goes on. Ctrl-C ends the
+/// Safe to repeat: what is there stays, a run that was begun goes on. What is not given is
+/// as aks-tui.yaml says. Enter is passed on to helloworld's client. Ctrl-C ends the
 /// following; the workload works on, until `aks-tui undeploy`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -189,171 +187,5 @@ async fn bring(talk: &mut Talk, request: Request, how: &How) -> Result<ExitCode>
     match talk.plan(Effect::PlanDeploy(Box::new(request))).await {
         Ok(plan) => bring_up(talk, &plan, how).await,
         Err(failure) => fail(how.json, None, failure),
-    }
-}
-
-/// Says what the workload says, until it is done.
-async fn follow(talk: &mut Talk, json: bool) -> Result<ExitCode> {
-    let mut teller = Teller {
-        original: talk.is_original(),
-        ..Teller::default()
-    };
-    loop {
-        for (value, text) in talk.unheard().iter().flat_map(|fact| teller.said(fact)) {
-            print(&if json {
-                format!("{value}\n")
-            } else {
-                format!("{text}\n")
-            })?;
-        }
-        if talk.is_done() {
-            return end(talk, json);
-        }
-        talk.listen().await?;
-    }
-}
-
-fn end(talk: &Talk, json: bool) -> Result<ExitCode> {
-    let bytes = talk.total();
-    let total = bytes.map_or_else(String::new, |bytes| {
-        format!(": {} bytes came back", format::thousands(bytes))
-    });
-    print(&if json {
-        format!("{}\n", json!({"what": "done", "bytes": bytes}))
-    } else {
-        format!("done{total}\n")
-    })
-}
-
-/// Tells each round once. Ours are numbered, so it does not matter whether one was
-/// printed before anybody looked, or again by a replay; the original's are not, and
-/// only what is news is told of them.
-#[derive(Debug, Default)]
-struct Teller {
-    /// Rounds have no numbers.
-    original: bool,
-    /// The round whose number comes next: its size and throughput.
-    last: Option<(u64, f64)>,
-    /// The highest number that was told.
-    told: u64,
-}
-
-impl Teller {
-    /// What of a fact is told, for programs and for people.
-    fn said(&mut self, fact: &Fact) -> Vec<(Value, String)> {
-        match fact {
-            Fact::Round {
-                role: Role::Client,
-                size,
-                gib_s,
-                replayed,
-            } => {
-                self.last = Some((*size, *gib_s));
-                let news = (self.original && !replayed).then(|| round(None, *size, *gib_s));
-                news.into_iter().collect()
-            }
-            Fact::RoundEnd {
-                role: Role::Client,
-                index,
-                ..
-            } => {
-                let news = self.last.take().filter(|_| *index > self.told);
-                self.told = self.told.max(*index);
-                let told = news.map(|(size, gib_s)| round(Some(*index), size, gib_s));
-                told.into_iter().collect()
-            }
-            Fact::Recovered { role, millis, .. } => vec![(
-                json!({"what": "recovered", "role": role, "milliseconds": millis}),
-                format!("the {role} is back: it recovered in {millis} ms"),
-            )],
-            Fact::OutOfOrder {
-                role,
-                expected,
-                got,
-                replayed: false,
-            } => vec![(
-                json!({"what": "out_of_order", "role": role, "expected": expected, "got": got}),
-                format!("the {role} expected call {expected} and got {got}"),
-            )],
-            Fact::Log { role, lines } => lines
-                .iter()
-                .filter(|line| !line.replayed && is_greeting(&line.text))
-                .map(|line| {
-                    (
-                        json!({"what": "said", "role": role, "text": line.text}),
-                        line.text.clone(),
-                    )
-                })
-                .collect(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-fn round(index: Option<u64>, size: u64, gib_s: f64) -> (Value, String) {
-    (
-        json!({"what": "round", "index": index, "size": size, "gib_per_second": gib_s}),
-        format!("{size:>9} B  {}", format::throughput(gib_s)),
-    )
-}
-
-fn is_greeting(text: &str) -> bool {
-    text.starts_with(GREETING) || text.starts_with(SERVER_GREETING)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sizes(original: bool, facts: &[Fact]) -> Vec<u64> {
-        let mut teller = Teller {
-            original,
-            ..Teller::default()
-        };
-        facts
-            .iter()
-            .flat_map(|fact| teller.said(fact))
-            .map(|(value, _)| value["size"].as_u64().unwrap())
-            .collect()
-    }
-
-    fn ended(size: u64, replayed: bool) -> Fact {
-        Fact::Round {
-            role: Role::Client,
-            size,
-            gib_s: 0.5,
-            replayed,
-        }
-    }
-
-    fn numbered(index: u64) -> Fact {
-        Fact::RoundEnd {
-            role: Role::Client,
-            index,
-            size: 1,
-            bytes: 1,
-        }
-    }
-
-    #[test]
-    fn a_round_is_told_once_also_if_it_ended_before_anybody_looked() {
-        let facts = [
-            ended(8, true),
-            numbered(1),
-            ended(4, false),
-            numbered(2),
-            // A kill, and its replay.
-            ended(4, true),
-            numbered(2),
-            ended(2, false),
-            numbered(3),
-        ];
-        assert_eq!(sizes(false, &facts), [8, 4, 2]);
-    }
-
-    #[test]
-    fn of_rounds_without_numbers_only_news_is_told() {
-        let facts = [ended(8, true), ended(4, false), ended(4, true)];
-        assert_eq!(sizes(true, &facts), [4]);
     }
 }

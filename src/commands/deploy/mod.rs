@@ -82,7 +82,7 @@ pub struct Args {
 pub(super) enum What {
     /// The throughput test: a client sends rounds of messages, a server sends them back
     Perftest,
-    /// Three messages, with a wait for Enter in between: `kubectl attach -i` presses it
+    /// Three messages, with a wait for Enter in between (`kubectl attach -i`)
     Helloworld,
 }
 

@@ -161,7 +161,11 @@ impl Talk {
         )
     }
 
-    async fn wish(&self, wish: Effect) -> Result<()> {
+    /// Asks for something without waiting for what comes of it.
+    ///
+    /// # Errors
+    /// The adapter ended.
+    pub(in crate::commands) async fn wish(&self, wish: Effect) -> Result<()> {
         let sent = self.effects.send(wish).await;
         sent.map_err(|_| eyre!("the cluster adapter ended"))
     }
@@ -231,7 +235,8 @@ impl Talk {
             Fact::Round { .. }
             | Fact::RoundEnd { .. }
             | Fact::Recovered { .. }
-            | Fact::OutOfOrder { .. } => {
+            | Fact::OutOfOrder { .. }
+            | Fact::Trouble(_) => {
                 self.unheard.push(fact.clone());
             }
             _ => {}

@@ -287,7 +287,7 @@ impl RegistrySku {
 pub struct Workload {
     /// What the service is called.
     pub service: String,
-    /// The image; empty: the one that `aks-tui build` pushes to the registry.
+    /// The image; empty: `aks-tui/perftest` of this version in the registry.
     pub image: String,
     /// The namespace it runs in.
     pub namespace: String,

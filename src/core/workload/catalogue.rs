@@ -69,9 +69,12 @@ impl Workload {
         format!("app={}", self.deployment(role))
     }
 
-    /// Whether an image of this name, without registry and tag, is AMBROSIA's own.
-    pub fn is_original(name: &str) -> bool {
-        ENTRIES.iter().any(|entry| entry.original == name)
+    /// Of which workload an image of this name, without registry and tag, is
+    /// AMBROSIA's own.
+    pub fn of_original(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|workload| workload.entry().original == name)
     }
 }
 

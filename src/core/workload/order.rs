@@ -104,11 +104,15 @@ impl Order {
 
     /// Whether the image is AMBROSIA's own: as was said, or by its name.
     pub fn is_original(&self) -> bool {
-        self.original.unwrap_or_else(|| {
-            let name = self.image().split('@').next().unwrap_or_default();
-            let last = name.rsplit('/').next().unwrap_or_default();
-            last.split(':').next().is_some_and(Workload::is_original)
-        })
+        self.original
+            .unwrap_or_else(|| self.original_of().is_some())
+    }
+
+    /// Of which workload the image is AMBROSIA's own, by its name.
+    fn original_of(&self) -> Option<Workload> {
+        let name = self.image().split('@').next().unwrap_or_default();
+        let last = name.rsplit('/').next().unwrap_or_default();
+        Workload::of_original(last.split(':').next().unwrap_or_default())
     }
 
     /// Rounds of the client; 0 goes on for ever.
@@ -131,6 +135,12 @@ impl Order {
     /// # Errors
     /// That sentence.
     pub fn check(&self, workload: Workload) -> Result<(), String> {
+        if let Some(other) = self.original_of().filter(|other| *other != workload) {
+            return Err(format!(
+                "{} is AMBROSIA's {other}, not {workload}: give the image that has it with --image",
+                self.image()
+            ));
+        }
         if workload != Workload::Perftest {
             self.check_plain(workload)?;
         }
@@ -424,6 +434,11 @@ mod tests {
         };
         let why = rate.check(Workload::Helloworld).unwrap_err();
         assert!(why.contains("--rate: only perftest"), "{why}");
+        let why = original.check(Workload::Helloworld).unwrap_err();
+        assert!(
+            why.contains("is AMBROSIA's perftest, not helloworld"),
+            "{why}"
+        );
         let run = |name: &str| Run::Named(name.into()).check();
         assert!(
             run("../elsewhere")

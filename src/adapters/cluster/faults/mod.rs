@@ -80,6 +80,7 @@ pub async fn carry_out(
         Effect::HealLeftovers => hand.heal_leftovers().await,
         Effect::AskPid { trial, role } => hand.ask_pid(trial, role).await,
         Effect::FinishRun { victim } => hand.finish(&victim).await,
+        Effect::PressEnter => hand.press_enter().await,
         Effect::PlanDeploy(request) => deploy::plan_deploy(&hand.context, &request).await,
         Effect::Deploy {
             plan,
@@ -368,6 +369,26 @@ impl Hand {
             Err(NoOutput::Unanswered) => Err("no answer came".to_owned()),
             Ok(Output { code, stderr, .. }) if code != 0 => Err(complaint(&command, code, &stderr)),
             other => judge(&command, other),
+        }
+    }
+
+    async fn press_enter(&self) -> Result<(), Closed> {
+        let pressed = async {
+            let session = self.armed().await?;
+            let player = self.player(Role::Client).ok_or("no pod plays it")?;
+            let place = Place {
+                pod: &player.pod,
+                container: &player.container,
+            };
+            exec::press_enter(&session, place, KILL).await
+        };
+        match pressed.await {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                let what = format!("Enter did not reach the client: {why}");
+                let trouble = Trouble::new(what, "press it again when the client is back");
+                self.context.sink.send(Fact::Trouble(trouble)).await
+            }
         }
     }
 
