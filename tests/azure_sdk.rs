@@ -1,7 +1,8 @@
 //! Azure's own Python packages, end to end on the lab's Azure: so that it is
 //! not only our idea of Azure that it agrees with.
 //!
-//! `tests/azure_sdk/venv.sh` makes the environment that they need.
+//! `tests/azure_sdk/venv.sh` makes the environment that they need. Azure's command line
+//! is too large for every run: `tests/azure_sdk/az.sh` does the same with it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(target_os = "linux")]
 

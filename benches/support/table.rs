@@ -23,6 +23,12 @@ pub enum Unit {
     /// Events in a second.
     #[serde(rename = "events/s")]
     Events,
+    /// Requests.
+    #[serde(rename = "requests")]
+    Requests,
+    /// Requests in a minute.
+    #[serde(rename = "requests/min")]
+    PerMinute,
 }
 
 impl Unit {
@@ -33,6 +39,8 @@ impl Unit {
             Self::Mebibytes => "MiB",
             Self::Lines => "lines/s",
             Self::Events => "events/s",
+            Self::Requests => "requests",
+            Self::PerMinute => "requests/min",
         }
     }
 }

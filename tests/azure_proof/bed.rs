@@ -268,8 +268,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(pid).unwrap()
 }
 
-/// Waits for the end of a command.
-pub async fn ended(child: Child) -> Ran {
+async fn ended(child: Child) -> Ran {
     let output = tokio::time::timeout(2 * PATIENCE, child.wait_with_output());
     let output = output.await.expect("it ends").unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

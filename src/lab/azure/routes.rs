@@ -67,6 +67,7 @@ const STORAGE: Versions = &[
     "2022-09-01",
 ];
 const ROLES: Versions = &[
+    "2022-05-01-preview",
     "2022-04-01",
     "2020-04-01-preview",
     "2018-07-01",
