@@ -196,7 +196,8 @@ async fn one_command_does_the_whole_document_and_may_be_repeated() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     };
-    let first = told(&desk.must(line));
+    let checkout = env!("CARGO_MANIFEST_DIR");
+    let first = told(&desk.must(&format!("{line} --build {checkout}")));
     let plan = first.iter().find(|it| !it["changes"].is_null());
     assert_eq!(plan.expect("a plan is shown first")["to_do"], true);
     let deployed = first.iter().find(|it| it["outcome"] == "working").unwrap();

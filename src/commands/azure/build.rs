@@ -91,7 +91,7 @@ pub async fn from(
     } else {
         format!("{image}:latest")
     };
-    let context = context::archive(dir)?;
+    let context = context::archive(dir, file)?;
     let subscription = preflight::subscription(client, &settings.azure.subscription).await?;
     let paths = Paths {
         subscription: subscription["subscriptionId"]

@@ -27,9 +27,10 @@ const BLOCK: usize = 512;
 /// The largest file that the plain format holds, bytes.
 const LARGEST: u64 = 0o77_777_777_777;
 
-/// The archive of `dir`, without what its `.dockerignore` names.
-pub fn archive(dir: &Path) -> Result<Vec<u8>> {
-    let ignored = Ignored::read(dir)?;
+/// The archive of `dir`, without what is to be ignored: what the file beside its
+/// Dockerfile `file` names (`Dockerfile.dockerignore`), else its `.dockerignore`.
+pub fn archive(dir: &Path, file: &str) -> Result<Vec<u8>> {
+    let ignored = Ignored::read(dir, file)?;
     let mut files = Vec::new();
     collect(dir, Path::new(""), &ignored, &mut files)?;
     files.sort();
@@ -150,12 +151,16 @@ fn split(name: &str) -> Result<(&str, &str)> {
 struct Ignored(Vec<(bool, Regex)>);
 
 impl Ignored {
-    fn read(dir: &Path) -> Result<Self> {
-        let text = match fs::read_to_string(dir.join(".dockerignore")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            text => text.wrap_err("cannot read .dockerignore")?,
-        };
-        Self::parse(&text)
+    fn read(dir: &Path, file: &str) -> Result<Self> {
+        for name in [format!("{file}.dockerignore"), ".dockerignore".to_owned()] {
+            match fs::read_to_string(dir.join(&name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                text => {
+                    return Self::parse(&text.wrap_err_with(|| format!("cannot read {name}"))?);
+                }
+            }
+        }
+        Self::parse("")
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -236,7 +241,7 @@ mod tests {
         fs::write(dir.path().join(".dockerignore"), "*.log\n").unwrap();
         let out = tempfile::tempdir().unwrap();
         let archive = out.path().join("a.tar.gz");
-        fs::write(&archive, super::archive(dir.path()).unwrap()).unwrap();
+        fs::write(&archive, super::archive(dir.path(), "Dockerfile").unwrap()).unwrap();
         let done = Command::new("tar")
             .arg("xzf")
             .arg(&archive)
@@ -254,5 +259,10 @@ mod tests {
             1000
         );
         assert!(!out.path().join("no.log").exists());
+        // What is beside the Dockerfile comes first, as docker has it.
+        fs::write(dir.path().join("Dockerfile.dockerignore"), "*\n!no.log\n").unwrap();
+        let other = super::archive(dir.path(), "other/Dockerfile").unwrap();
+        let own = super::archive(dir.path(), "Dockerfile").unwrap();
+        assert!(own.len() < other.len(), "only one file is left");
     }
 }

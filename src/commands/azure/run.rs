@@ -47,7 +47,8 @@ pub struct Args {
     #[command(flatten)]
     asked: Asked,
 
-    /// First build the image in the registry from this directory's Dockerfile
+    /// First build the image in the registry from this directory's Dockerfile, or from
+    /// aks-tui's own in a checkout of it
     #[arg(long, value_name = "DIR", conflicts_with = "image")]
     build: Option<PathBuf>,
 
@@ -66,6 +67,9 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
 }
+
+/// Where a checkout of aks-tui has the Dockerfile of our image.
+const OWN_DOCKERFILE: &str = "assets/image/Dockerfile";
 
 /// Provisions, builds, deploys, follows.
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -158,7 +162,10 @@ async fn ground(client: &Client, settings: &Settings, args: &Args) -> Result<Pat
 async fn image(client: &Client, settings: &Settings, dir: Option<&Path>) -> Result<String> {
     let named = format!("{}:{}", order::IMAGE, env!("CARGO_PKG_VERSION"));
     if let Some(dir) = dir {
-        let image = build::from(client, settings, dir, build::DOCKERFILE, &named).await?;
+        let files = [build::DOCKERFILE, OWN_DOCKERFILE];
+        let file = files.into_iter().find(|file| dir.join(file).is_file());
+        let file = file.unwrap_or(build::DOCKERFILE);
+        let image = build::from(client, settings, dir, file, &named).await?;
         return Ok(image.image);
     }
     Ok(match (&settings.workload.image, &settings.registry.name) {

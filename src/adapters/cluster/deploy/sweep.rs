@@ -19,7 +19,11 @@ use crate::{
     core::{
         deploy::{Change, Plan, Planned},
         event::{Fact, Trouble},
-        workload::{Role, Workload, manifests::Spec, order::Run},
+        workload::{
+            Role, Workload,
+            manifests::{RUN, Spec},
+            order::Run,
+        },
     },
 };
 
@@ -96,7 +100,9 @@ pub(super) async fn sweep(
             .await
     };
     for planned in of("Deployment") {
-        if let Err(trouble) = put(session, &planned.object).await {
+        let mut stopped = planned.object.clone();
+        stopped["metadata"]["annotations"][RUN] = plan.run.as_str().into();
+        if let Err(trouble) = put(session, &stopped).await {
             return Ok(Err(trouble));
         }
     }
@@ -109,8 +115,9 @@ pub(super) async fn sweep(
             Err(trouble) => return Ok(Err(trouble)),
         }
     }
-    // A run is forgotten when its logs are gone, not before.
-    for planned in of("PersistentVolumeClaim") {
+    // A run is forgotten when its logs are gone, not before: whoever is interrupted
+    // finds it again.
+    for planned in of("PersistentVolumeClaim").chain(of("Deployment")) {
         if let Err(trouble) = put(session, &planned.object).await {
             return Ok(Err(trouble));
         }
