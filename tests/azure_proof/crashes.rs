@@ -268,3 +268,40 @@ async fn two_at_once_make_everything_once_and_both_end_well() {
         })
         .await;
 }
+
+/// A workload that leaves others some air.
+const DEPLOY: &str = "deploy perftest --rate 1MiB --bytes-per-round 64KiB";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_takes_away_what_is_left_of_a_workload_when_a_clean_died() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let deaths: Vec<u64> = (0..6).map(|_| random.u64(50..2500)).collect();
+    stream::iter(deaths)
+        .for_each_concurrent(2, |death| async move {
+            let about = format!("killed after {death} ms");
+            let bed = Bed::start(FAST, &[]).await;
+            bed.run(PROVISION).await.well(&about);
+            let on = format!("--kubeconfig {}", bed.kubeconfig().display());
+            bed.run(&format!("{DEPLOY} {on}")).await.well(&about);
+            bed.run_for(MOST, Duration::from_millis(death)).await;
+            bed.run(MOST).await.well(&about);
+            let look = format!("undeploy --dry-run --json --storage {on}");
+            let left = bed.run(&look).await.well(&about).out;
+            let left: serde_json::Value = serde_json::from_str(&left).unwrap();
+            assert_eq!(
+                left["plan"]["objects"],
+                serde_json::json!([]),
+                "{about}: {left}"
+            );
+            let names = picture::names(&bed.world());
+            assert!(
+                names
+                    .iter()
+                    .any(|name| name.starts_with("managedClusters/"))
+            );
+            assert!(!names.iter().any(|name| name.starts_with("registries/")));
+            bed.run(ALL).await.well(&about);
+            bed.stop().await;
+        })
+        .await;
+}
