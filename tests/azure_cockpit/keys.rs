@@ -68,8 +68,8 @@ async fn a_plan_is_seen_before_it_is_carried_out() {
     assert!(world.lock().unwrap().get(GROUP).is_none());
     terminal.send(Key::Ctrl('u')).unwrap();
     type_word(&mut terminal, "yes");
-    // The deployment succeeds; this world gives no credentials, and that is said.
-    terminal.see(|s| s.contains("provisioning failed") && s.contains("credentials of the cluster"));
+    // The deployment succeeds; this world makes no cluster of it, and that is said.
+    terminal.see(|s| s.contains("provisioning failed") && s.contains("read the cluster"));
     assert_eq!(
         world.lock().unwrap().get(GROUP).unwrap()["tags"][OWNER.0],
         OWNER.1

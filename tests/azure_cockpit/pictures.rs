@@ -56,6 +56,7 @@ fn plan() -> Plan {
             group: "xyz-group".to_owned(),
             location: "eastus".to_owned(),
         },
+        made_before: false,
         checks: vec![Check {
             name: "quota".to_owned(),
             verdict: Verdict::Doubt,
