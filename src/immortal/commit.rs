@@ -111,6 +111,12 @@ pub struct Committer {
     pub generations: Arc<Generations>,
     /// Who is told of a checkpoint that a standby is to take.
     pub relief: Sender<u64>,
+    /// The state after recovery, whose checkpoint is written once something new is
+    /// logged: until then the one before is as good, and the first page does not wait
+    /// behind it.
+    pub recovered: Option<Snapshot>,
+    /// Who writes checkpoints.
+    pub checkpoints: Sender<Snapshot>,
     /// Where it waits when the disk is full.
     pub room: Arc<Room>,
 }
@@ -131,6 +137,9 @@ impl Committer {
             }
             let stamp = self.append(&mut page, &mut logged)?;
             self.shared.inbox.committed();
+            if let Some(snapshot) = self.recovered.take() {
+                let _ = self.checkpoints.send(snapshot);
+            }
             for (link, next_in) in self.shared.links.iter().zip(&next_in) {
                 link.made_durable(next_in - 1);
             }

@@ -192,9 +192,8 @@ fn start<A: App + 'static>(
     let (pages, committed) = channel();
     let (snapshots, taken) = channel();
     let (relief, expected) = channel();
-    if let Some(snapshot) = checkpoint {
+    if checkpoint.is_some() {
         generations.begin(|| false);
-        let _ = snapshots.send(snapshot);
     }
     executor.live();
     let (next_page, time) = executor.position();
@@ -208,6 +207,8 @@ fn start<A: App + 'static>(
         replay_trigger: config.replay_trigger,
         generations: Arc::clone(&generations),
         relief,
+        recovered: checkpoint,
+        checkpoints: snapshots.clone(),
         room: Arc::clone(&room),
     };
     spawn(&shared, "commit", move || writer.run(&pages))?;

@@ -67,8 +67,8 @@
 //!
 //! **The bound of the disk.** No log grows beyond twice the trigger while a checkpoint
 //! is under way, and there are at most three generations: six times the trigger, 384
-//! MiB by default, and three checkpoints, each of the state and of at most 16 MiB and a
-//! page for each peer. Only an instance that waits for a peer which is away may log
+//! MiB by default, and three checkpoints, each of the state and of at most 16 MiB and
+//! what one call makes (perftest: 10 MiB). Only an instance that waits for a peer which is away may log
 //! what others still send, and that is bounded by their windows.
 //!
 //! **The handshake.** The dialling side says who it is, to whom it believes to talk,
@@ -82,7 +82,7 @@
 //! short by the death; nobody has seen its effects, and it is cut off, with a line
 //! that says so. Anything else that does not read back is an error that names file
 //! and byte. Calls that were made again are sent on from where each peer asks. Then
-//! the execution begins a log and a checkpoint of its own.
+//! the execution begins a log of its own, and, with its first page, a checkpoint.
 //!
 //! **One execution acts.** A lock on the directory excludes; a second execution waits,
 //! or asks the first to yield ([`Contest::TakeOver`]), or stands by: executes what is
@@ -105,7 +105,7 @@
 //! was granted, and the grant grows with what was executed. The committer waits for
 //! the disk alone. Of two instances that talk to each other only the one that answers
 //! ([`App::ANSWERS`]) ever waits for the other while executing; calls to itself, where
-//! new work comes from, wait while more than 4 MiB are owed to peers, answers while
+//! new work comes from, wait while more than 8 MiB are owed to peers, answers while
 //! more than 16 MiB are. With the window of 8 MiB for each peer and the pages under way
 //! that bounds the memory too: under 192 MiB for perftest whatever its peer does. A
 //! disk that is full is [waited for](room).

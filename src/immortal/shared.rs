@@ -9,7 +9,7 @@ use super::inbox::Inbox;
 use super::link::Link;
 
 /// New work is begun only while less than this is owed to peers, in bytes.
-const OWED_SOFT: u64 = 4 << 20;
+const OWED_SOFT: u64 = 8 << 20;
 /// Answers are made only while less than this is owed to peers, in bytes.
 const OWED_HARD: u64 = 16 << 20;
 
