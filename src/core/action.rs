@@ -59,6 +59,8 @@ pub enum Scope {
     Global,
     /// In the cockpit view.
     Cockpit,
+    /// In the view of Azure.
+    AzureView,
     /// In the pane that has the focus.
     Pane(Pane),
     /// In every dialog.
@@ -73,9 +75,10 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes, outermost first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Global,
         Self::Cockpit,
+        Self::AzureView,
         Self::Pane(Pane::Pods),
         Self::Pane(Pane::Throughput),
         Self::Pane(Pane::Log),
@@ -91,6 +94,7 @@ impl Scope {
         match self {
             Self::Global => "global",
             Self::Cockpit => "cockpit",
+            Self::AzureView => "azure_view",
             Self::Pane(Pane::Pods) => "pods",
             Self::Pane(Pane::Throughput) => "throughput",
             Self::Pane(Pane::Log) => "log",
@@ -198,8 +202,17 @@ pub enum Action {
     Heal,
     /// Let the workload finish: its present round is its last.
     FinishRun,
-    /// Show what is known of Azure.
+    /// Go to the view of Azure.
     Azure,
+    /// Go back to the cockpit.
+    Cockpit,
+    /// Look at Azure again now.
+    LookAgain,
+    /// Stop the cluster, or start it.
+    SwitchCluster,
+    /// Select the row at this place of a list in the view of Azure, as a click does:
+    /// of what is there, or of what was done.
+    SelectInAzure(bool, u16),
     /// See what there is to do in Azure.
     AzurePlan,
     /// See what deleting everything would delete.
@@ -275,7 +288,10 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::Shorter, "last_shorter", "shorter", "let a fault that lasts do so for less time", only_by_key;
     Action::Heal, "heal", "heal", "take back at once what a fault that lasts has done";
     Action::FinishRun, "finish_run", "finish", "let the workload finish: its present round is the last";
-    Action::Azure, "azure", "azure", "what is known of Azure, and what is being done there";
+    Action::Azure, "azure", "azure", "what there is in Azure, what it costs, and what is being done there";
+    Action::Cockpit, "cockpit", "cockpit", "back to pods, throughput, log and ledger";
+    Action::LookAgain, "look_again", "look again", "look at Azure again now";
+    Action::SwitchCluster, "switch_cluster", "stop, start", "stop the cluster, or start it; asks first";
     Action::AzurePlan, "plan", "plan", "see what there is to make in Azure; Enter makes it";
     Action::AzureClean, "clean_all", "clean all", "see what deleting the resource group deletes; Enter deletes it";
     Action::AzureCleanMost, "clean_most", "clean most", "see what goes if only the cluster stays; Enter deletes it";

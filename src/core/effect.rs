@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    azure::desk::Wish,
+    azure::{bed::Look, desk::Wish},
     deploy::{Plan, Request},
     trial::{Fault, TrialId, Victim},
     workload::{Role, Workload},
@@ -46,6 +46,9 @@ pub enum Effect {
     /// [`Able`](super::event::Fact::Able) and, if they could be seen, by
     /// [`Bed`](super::event::Fact::Bed).
     LookAtMachines,
+    /// Look at what there is in Azure. Answered by
+    /// [`Bed`](super::event::Fact::Bed).
+    LookAtAzure(Look),
     /// Look for the volumes that programs write their data to. Each is answered by
     /// [`DataVolume`](super::event::Fact::DataVolume).
     LookForVolumes {
@@ -136,7 +139,7 @@ impl Effect {
     pub const fn is_azures(&self) -> bool {
         match self {
             Self::Inject { fault, .. } | Self::Heal { fault, .. } => fault.by_azure().is_some(),
-            Self::LookAtMachines => true,
+            Self::LookAtMachines | Self::LookAtAzure(_) => true,
             _ => false,
         }
     }

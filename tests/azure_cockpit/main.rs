@@ -9,6 +9,7 @@ mod drawn;
 #[allow(dead_code)]
 mod fake;
 mod keys;
+mod machines;
 mod pictures;
 #[path = "../terminal/sandbox.rs"]
 #[allow(dead_code)]
@@ -18,6 +19,9 @@ mod sandbox;
 mod screen;
 #[path = "../support/story/mod.rs"]
 mod story;
+#[path = "../support/lab.rs"]
+mod support;
+mod view;
 #[path = "../azure/world.rs"]
 #[allow(dead_code)]
 mod world;

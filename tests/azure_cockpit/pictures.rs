@@ -3,7 +3,9 @@ use aks_tui::core::{
     azure::{
         clean::{Fate, Object, Preview, Scope},
         desk::{Seen, Wish},
-        plan::{Account, Action as Becomes, Change, Check, Cost, Delta, Plan, Price, Verdict},
+        plan::{
+            Account, Action as Becomes, Change, Check, Cost, Delta, Paid, Plan, Price, Verdict,
+        },
         progress::{Progress, Resource, State},
     },
     event::Fact,
@@ -80,6 +82,7 @@ fn plan() -> Plan {
             items: vec![Price {
                 what: "3 × Standard_D2s_v5".to_owned(),
                 per_hour: 0.288,
+                paid: Paid::Nodes,
             }],
             leaves_out: vec!["the nodes' disks".to_owned()],
         }),

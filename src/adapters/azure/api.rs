@@ -24,6 +24,8 @@ pub const SKUS: &str = "2021-07-01";
 pub const ROLES: &str = "2022-04-01";
 /// Locks.
 pub const LOCKS: &str = "2016-09-01";
+/// The activity log.
+pub const ACTIVITY: &str = "2015-04-01";
 /// The retail price list.
 pub const PRICES: &str = "2023-01-01-preview";
 

@@ -23,6 +23,7 @@ pub mod machines;
 pub mod plan;
 pub mod preflight;
 pub mod prices;
+pub mod sight;
 pub mod template;
 mod whatif;
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{api, client::Client, error::Failure};
 use crate::core::azure::{
-    plan::{Cost, Price},
+    plan::{Cost, Paid, Price},
     settings::{Settings, Tier},
 };
 
@@ -26,6 +26,7 @@ struct Wanted {
     words: &'static [&'static str],
     /// How many of its units there are in an hour.
     times: f64,
+    paid: Paid,
 }
 
 /// What `settings` cost an hour; nothing where the cloud has no price list.
@@ -47,6 +48,7 @@ pub async fn cost(client: &Client, settings: &Settings) -> Result<Option<Cost>, 
                 cost.items.push(Price {
                     what: wanted.what.clone(),
                     per_hour: unit * wanted.times,
+                    paid: wanted.paid,
                 });
             }
             None => cost
@@ -74,6 +76,7 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
         ),
         words: &[],
         times: f64::from(nodes),
+        paid: Paid::Nodes,
     }];
     if settings.cluster.tier != Tier::Free {
         wanted.push(Wanted {
@@ -81,6 +84,7 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
             filter: in_region("Azure Kubernetes Service"),
             words: &["standard"],
             times: 1.0,
+            paid: Paid::Standing,
         });
     }
     if !settings.registry.name.is_empty() {
@@ -93,6 +97,7 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
             ),
             words: &["registry unit"],
             times: 1.0,
+            paid: Paid::Registry,
         });
     }
     wanted.push(Wanted {
@@ -100,12 +105,14 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
         filter: in_region("Load Balancer"),
         words: &["standard", "rules"],
         times: 1.0,
+        paid: Paid::Standing,
     });
     wanted.push(Wanted {
         what: "public address".to_owned(),
         filter: in_region("Virtual Network"),
         words: &["standard", "static public ip"],
         times: 1.0,
+        paid: Paid::Standing,
     });
     wanted
 }

@@ -4,17 +4,19 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use clap::{Subcommand, ValueEnum};
 use color_eyre::eyre::{Result, bail, eyre};
+use jiff::Timestamp;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use super::{ConfigArgs, Times, confirm, provision};
 use crate::{
-    adapters::azure::{Client, api::Paths, machines, preflight, prices},
+    adapters::azure::{Client, api::Paths, machines, preflight, sight::Looker},
     app::logging,
     commands::{complain, on_runtime, print},
     core::azure::{
+        bed::{Sight, Thing},
         machines::{Machine, Operation, UNSUPPORTED},
-        settings::Settings,
+        spent::Spent,
     },
 };
 
@@ -97,16 +99,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             group: settings.azure.resource_group.clone(),
         };
         let name = &settings.cluster.name;
-        let Some(power) = machines::power(&client, &paths, name).await? else {
+        if machines::power(&client, &paths, name).await?.is_none() {
             bail!(
                 "there is no cluster {name} in {}; `aks-tui provision` makes it",
                 paths.group
             );
-        };
+        }
         let mut times = Times::default();
         let mut tell = provision::teller(args.json, &mut times);
         match &args.what {
-            What::Status => return status(&client, &settings, &paths, &power, args.json).await,
+            What::Status => {
+                let mut looker = Looker::new(client, settings.clone(), &subscription);
+                return status(&looker.look().await?, name, args.json).await;
+            }
             What::Start => machines::switch(&client, &paths, name, true, &mut tell).await?,
             What::Stop => {
                 let question =
@@ -156,55 +161,60 @@ async fn find(client: &Client, paths: &Paths, cluster: &str, node: &str) -> Resu
         })
 }
 
-async fn status(
-    client: &Client,
-    settings: &Settings,
-    paths: &Paths,
-    power: &str,
-    json: bool,
-) -> Result<ExitCode> {
-    let name = &settings.cluster.name;
-    let (machines, cost) = futures::join!(
-        machines::list(client, paths, name),
-        prices::cost(client, settings)
-    );
-    let machines = machines?;
-    let cost = cost.unwrap_or_else(|failure| {
-        complain(&failure.to_string());
-        None
-    });
+async fn status(sight: &Sight, cluster: &str, json: bool) -> Result<ExitCode> {
+    for what in &sight.unseen {
+        complain(what);
+    }
+    let power = sight.cluster.as_ref().map_or("", |it| it.power.as_str());
+    let nodes = sight.things.iter().filter(|thing| thing.kind == "node");
+    let pool = |thing: &Thing| {
+        let mut more = thing.more.iter();
+        let found = more.find(|(name, _)| name == "pool");
+        found.map(|(_, pool)| pool.clone()).unwrap_or_default()
+    };
     if json {
-        let nodes: Vec<_> = machines
-            .iter()
-            .map(|machine| json!({"node": machine.node, "pool": machine.pool, "power": machine.power, "id": machine.id}))
+        let nodes: Vec<_> = nodes
+            .map(|it| json!({"node": it.name, "pool": pool(it), "power": it.state, "id": it.id}))
             .collect();
-        let per_hour = cost.as_ref().map(crate::core::azure::plan::Cost::per_hour);
-        return print(&format!(
-            "{}\n",
-            json!({"cluster": name, "power": power, "nodes": nodes, "cost_per_hour": per_hour})
-        ));
+        let said = json!({
+            "cluster": cluster,
+            "power": power,
+            "nodes": nodes,
+            "cost_per_hour": sight.per_hour,
+            "spent": sight.spent,
+        });
+        return print(&format!("{said}\n"));
     }
-    let mut text = format!("{name}: {power}\n");
-    let width = machines
-        .iter()
-        .map(|machine| machine.node.width())
-        .max()
-        .unwrap_or(0);
-    for machine in &machines {
+    let mut text = format!("{cluster}: {power}\n");
+    let nodes: Vec<&Thing> = nodes.collect();
+    let width = nodes.iter().map(|node| node.name.width()).max();
+    let width = width.unwrap_or(0);
+    for node in nodes {
+        let (name, pool, state) = (&node.name, pool(node), &node.state);
+        let _ = writeln!(text, "  {name:<width$}  {pool}  {state}");
+    }
+    if let Some(per_hour) = sight.per_hour {
         let _ = writeln!(
             text,
-            "  {:<width$}  {}  {}",
-            machine.node, machine.pool, machine.power
+            "{per_hour:.4} an hour as it is now, without {}",
+            sight.leaves_out.join(", ")
         );
     }
-    if let Some(cost) = cost {
-        let _ = writeln!(
-            text,
-            "{:.4} {} an hour while it runs, without {}",
-            cost.per_hour(),
-            cost.currency,
-            cost.leaves_out.join(", ")
-        );
+    if let Some(spent) = &sight.spent {
+        let _ = writeln!(text, "{}", so_far(spent));
     }
     print(&text)
+}
+
+/// What it has cost, by the price list and the time that each part was there.
+fn so_far(spent: &Spent) -> String {
+    let hours = |ms: i64| ms as f64 / 3_600_000.0;
+    let since = Timestamp::from_millisecond(spent.since_ms).unwrap_or_default();
+    format!(
+        "about {:.2} {} so far, since {since:.0}: the cluster ran {:.1} h of {:.1} h",
+        spent.total,
+        spent.currency,
+        hours(spent.ran_ms),
+        hours(spent.there_ms)
+    )
 }

@@ -11,7 +11,7 @@ use super::{ConfigArgs, Times, cleaning::Cleaning, provision};
 use crate::{
     adapters::{
         azure::{
-            Client, Cloud, Notice, apply, credential,
+            Client, Cloud, Notice, apply, credential, machines,
             plan::{self, Planned},
         },
         sink::{Closed, Sink},
@@ -220,6 +220,15 @@ async fn fulfil(
         Wish::Clean(scope) => {
             let preview = preview.ok_or_else(|| eyre!("there is no preview"))?;
             clean(client, settings, scope, Some(preview), &say).await?;
+            Ok(Made::Nothing)
+        }
+        Wish::Switch { on } => {
+            let paths = super::paths(client, settings).await?;
+            let mut tell = |progress| {
+                let _ = say.send(progress);
+            };
+            let cluster = &settings.cluster.name;
+            machines::switch(client, &paths, cluster, on, &mut tell).await?;
             Ok(Made::Nothing)
         }
         Wish::Cancel => Ok(Made::Nothing),

@@ -7,9 +7,9 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use color_eyre::eyre::{Result, bail};
 use futures::future::join_all;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, lookout};
 use crate::{
     adapters::{
         azure::{
@@ -24,7 +24,7 @@ use crate::{
     core::{
         around::Ability,
         azure::{
-            bed::Told,
+            bed::{Look, Told},
             machines::{Machine, Operation},
         },
         effect::Effect,
@@ -45,8 +45,12 @@ const AGAIN: [Duration; 4] = [
 pub fn start(config: ConfigArgs, socket: &mut Socket, read_only: bool) {
     let mut orders = socket.split_machines();
     let closing = socket.closing();
+    let (looks, looking) = mpsc::channel(8);
+    let lookout = lookout::keep(config.clone(), socket.sink(), looking);
+    tokio::spawn(closing.clone().run_until_cancelled_owned(lookout));
     let hands = Arc::new(Hands {
         config,
+        looks,
         sink: socket.sink(),
         read_only,
         bed: Mutex::default(),
@@ -111,6 +115,7 @@ impl Bed {
 
 struct Hands {
     config: ConfigArgs,
+    looks: mpsc::Sender<Look>,
     sink: Sink,
     read_only: bool,
     bed: Mutex<Option<Arc<Bed>>>,
@@ -120,6 +125,7 @@ impl Hands {
     async fn carry_out(&self, order: Effect) -> Result<(), Closed> {
         match order {
             Effect::LookAtMachines => self.look().await,
+            Effect::LookAtAzure(look) => self.looks.send(look).await.map_err(|_| Closed),
             Effect::Inject {
                 trial,
                 fault,

@@ -10,6 +10,7 @@ pub mod desk;
 mod follow;
 pub mod hands;
 mod logs;
+mod lookout;
 pub mod provision;
 pub mod run;
 pub mod token;

@@ -27,6 +27,11 @@ pub enum Wish {
     Preview(Scope),
     /// Delete it.
     Clean(Scope),
+    /// Start the cluster, or stop it.
+    Switch {
+        /// Whether it is to run.
+        on: bool,
+    },
     /// Give up what is being done.
     Cancel,
 }
@@ -39,13 +44,15 @@ impl Wish {
             Self::Provision => "provisioning",
             Self::Preview(_) => "looking at what a clean would delete",
             Self::Clean(_) => "cleaning",
+            Self::Switch { on: true } => "starting the cluster",
+            Self::Switch { on: false } => "stopping the cluster",
             Self::Cancel => "cancelling",
         }
     }
 
     /// Whether it changes anything.
     pub const fn changes(self) -> bool {
-        matches!(self, Self::Provision | Self::Clean(_))
+        matches!(self, Self::Provision | Self::Clean(_) | Self::Switch { .. })
     }
 }
 

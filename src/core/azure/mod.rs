@@ -11,6 +11,7 @@ pub mod names;
 pub mod plan;
 pub mod progress;
 pub mod settings;
+pub mod spent;
 
 /// The tag, and its value, of every resource that aks-tui made: only what carries
 /// it is deleted without being named by hand.

@@ -125,6 +125,22 @@ pub struct Price {
     pub what: String,
     /// For an hour.
     pub per_hour: f64,
+    /// While what is there.
+    #[serde(default)]
+    pub paid: Paid,
+}
+
+/// While what is there something costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paid {
+    /// A cluster, whether it runs or not.
+    #[default]
+    Standing,
+    /// A cluster that runs.
+    Nodes,
+    /// The registry.
+    Registry,
 }
 
 /// Hours of a month, as Azure reckons.

@@ -1,6 +1,7 @@
 //! What an action does: a new state of the screen, and wishes to the world.
 
 mod azure;
+pub mod bed;
 pub mod fault;
 pub mod log;
 pub mod palette;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use self::{
     pattern::Pattern,
-    ui::{Confirm, Dialog, FaultMenu, Notice, Purpose, Ui},
+    ui::{Confirm, Dialog, FaultMenu, Notice, Place, Purpose, Ui},
 };
 use super::{
     action::{Action, Pane, Target},
@@ -32,6 +33,7 @@ const LASTINGS: [u64; 7] = [2, 5, 10, 20, 30, 60, 120];
 /// Does what a person asked for. [`Ui::sync`] must have seen `live` before.
 pub fn update(ui: &mut Ui, live: &Model, now: Time, action: Action) -> Vec<Effect> {
     let mut effects = Vec::new();
+    let before = ui.place;
     match act(ui, live, action) {
         Ok(effect) => effects.extend(effect),
         Err(refusal) => {
@@ -42,6 +44,7 @@ pub fn update(ui: &mut Ui, live: &Model, now: Time, action: Action) -> Vec<Effec
             });
         }
     }
+    effects.extend(bed::looks(before, ui, &effects));
     if let Some(notice) = said(ui, action, &effects) {
         ui.notice = Some(Notice {
             at: now,
@@ -71,10 +74,34 @@ fn said(ui: &Ui, action: Action, effects: &[Effect]) -> Option<String> {
     }
 }
 
+/// Whether an action is about the panes of the cockpit, and makes no sense elsewhere.
+const fn is_of_the_cockpit(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Zoom
+            | Action::Focus(_)
+            | Action::Filter
+            | Action::Search
+            | Action::NextMatch
+            | Action::PreviousMatch
+            | Action::ChartIn
+            | Action::ChartOut
+            | Action::ChartAuto
+            | Action::Wrap
+            | Action::Timestamps
+            | Action::Autoscroll
+            | Action::ProgressLines
+            | Action::LogSource
+    )
+}
+
 /// The effect of an action, or why it was refused.
 fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, String> {
     if let Some(effect) = plain_effect(action) {
         return Ok(Some(effect));
+    }
+    if is_of_the_cockpit(action) {
+        ui.place = Place::Cockpit;
     }
     match action {
         Action::Freeze => {
@@ -85,6 +112,9 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
             };
         }
         Action::Zoom => ui.zoomed = !ui.zoomed,
+        Action::FocusNext | Action::FocusPrevious if ui.place == Place::Azure => {
+            ui.bed.on_activity = !ui.bed.on_activity;
+        }
         Action::FocusNext => ui.focus = neighbour(ui.focus, 1),
         Action::FocusPrevious => ui.focus = neighbour(ui.focus, Pane::ALL.len() - 1),
         Action::Focus(pane) => ui.focus = pane,
@@ -115,8 +145,11 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
         }
         Action::Heal => return fault::heal(ui, live).map(Some),
         Action::FinishRun => return finish(ui, live),
-        Action::Azure
-        | Action::AzurePlan
+        Action::Azure | Action::Cockpit | Action::LookAgain | Action::SwitchCluster => {
+            return bed::act(ui, live, action);
+        }
+        Action::SelectInAzure(on_activity, row) => bed::select(ui, live, on_activity, row),
+        Action::AzurePlan
         | Action::AzureClean
         | Action::AzureCleanMost
         | Action::AzureCleanAuth
@@ -265,6 +298,11 @@ fn log_option(ui: &mut Ui, action: Action) {
 
 fn copy(ui: &Ui, live: &Model) -> Result<Effect, String> {
     let shown = ui.shown(live);
+    if ui.place == Place::Azure {
+        return bed::copied(ui, shown)
+            .map(Effect::Copy)
+            .ok_or_else(|| "nothing is selected here".into());
+    }
     let text = match ui.focus {
         Pane::Pods => scroll::pod_at(ui, shown).map(|pod| pod.name.clone()),
         Pane::Log => ui.log.bottom_row().checked_sub(1).and_then(|row| {
@@ -299,6 +337,11 @@ fn accept(ui: &mut Ui, live: &Model) -> Result<Option<Effect>, String> {
         return azure::accept(ui, live);
     }
     match ui.dialog.take() {
+        None if ui.place == Place::Azure => {
+            ui.dialog = bed::open(ui, ui.shown(live));
+            Ok(None)
+        }
+        Some(Dialog::Power(power)) => bed::confirm(ui, power),
         None => {
             let shown = ui.shown(live);
             ui.dialog = match ui.focus {
@@ -367,6 +410,7 @@ fn back(ui: &mut Ui) {
             }));
         }
         Some(_) => {}
+        None if ui.place == Place::Azure => ui.place = Place::Cockpit,
         None if ui.frozen.is_some() => ui.frozen = None,
         None if ui.zoomed => ui.zoomed = false,
         None if ui.focus == Pane::Pods => set_pattern(ui, Purpose::Filter(Pane::Pods), ""),
@@ -383,6 +427,7 @@ fn edit(ui: &mut Ui, action: Action) {
     let Some(
         Dialog::Prompt { typed, .. }
         | Dialog::Palette { typed, .. }
+        | Dialog::Power(bed::PowerUi { typed, .. })
         | Dialog::Fault(FaultMenu {
             confirm: Some(Confirm { typed, .. }),
             ..

@@ -2,7 +2,7 @@
 
 use super::{
     pods_that_pass,
-    ui::{AzureUi, Dialog, Ui},
+    ui::{AzureUi, Dialog, Place, Ui},
 };
 use crate::core::{
     action::{Action, Pane},
@@ -33,6 +33,8 @@ pub fn trial_at<'a>(ui: &Ui, shown: &'a Model) -> Option<&'a Trial> {
 pub(super) fn scroll(ui: &mut Ui, live: &Model, action: Action) -> Option<Effect> {
     let rows = if ui.dialog.is_some() {
         ui.room.rows
+    } else if ui.place == Place::Azure {
+        ui.bed.rows[usize::from(ui.bed.on_activity)]
     } else {
         ui.rows[ui.focus as usize]
     };
@@ -57,7 +59,11 @@ pub(super) fn scroll(ui: &mut Ui, live: &Model, action: Action) -> Option<Effect
             if ui.dialog.is_some() {
                 return move_in_dialog(ui, live, by);
             }
-            move_in(ui, live, ui.focus, by);
+            if ui.place == Place::Azure {
+                super::bed::scroll(ui, live, by);
+            } else {
+                move_in(ui, live, ui.focus, by);
+            }
         }
     }
     None
@@ -109,6 +115,7 @@ fn move_in_dialog(ui: &mut Ui, live: &Model, by: isize) -> Option<Effect> {
             Dialog::Help { scroll, .. }
             | Dialog::Pod { scroll, .. }
             | Dialog::Trial { scroll, .. }
+            | Dialog::Facts { scroll, .. }
             | Dialog::Azure(AzureUi { scroll, .. }),
         ) => {
             let to = (*scroll as isize).saturating_add(by);
@@ -133,7 +140,7 @@ fn move_in_dialog(ui: &mut Ui, live: &Model, by: isize) -> Option<Effect> {
                 OwnLogMove::Newer
             }));
         }
-        Some(Dialog::Prompt { .. }) | None => {}
+        Some(Dialog::Prompt { .. } | Dialog::Power(_)) | None => {}
     }
     None
 }

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use super::{log::LogUi, pattern::Pattern};
+use super::{
+    bed::{BedUi, PowerUi},
+    log::LogUi,
+    pattern::Pattern,
+};
 use crate::core::{
     action::{Pane, Scope, Target},
     model::Model,
@@ -21,6 +25,10 @@ pub const REPLAYED: &str = "a replayed run";
 /// The state of the screen.
 #[derive(Debug, Clone)]
 pub struct Ui {
+    /// Which view is shown.
+    pub place: Place,
+    /// The view of Azure.
+    pub bed: BedUi,
     /// The pane that keys go to.
     pub focus: Pane,
     /// The focused pane has the whole screen.
@@ -52,6 +60,15 @@ pub struct Ui {
     pub room: Room,
     /// Where draws of lots come from.
     pub lots: Lots,
+}
+
+/// A view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Pods, throughput, log, ledger.
+    Cockpit,
+    /// What there is in Azure.
+    Azure,
 }
 
 /// How far something scrolls.
@@ -131,6 +148,17 @@ pub enum Dialog {
     },
     /// Azure.
     Azure(AzureUi),
+    /// Whether the cluster is to be stopped or started.
+    Power(PowerUi),
+    /// Something in full.
+    Facts {
+        /// What.
+        title: String,
+        /// Names and values.
+        facts: Vec<(String, String)>,
+        /// First line shown.
+        scroll: u16,
+    },
     /// The cockpit's own log.
     OwnLog,
 }
@@ -229,6 +257,8 @@ impl Ui {
     /// A screen as it is at start; `seed` determines its draws of lots.
     pub fn new(seed: u64) -> Self {
         Self {
+            place: Place::Cockpit,
+            bed: BedUi::default(),
             focus: Pane::Throughput,
             zoomed: false,
             dialog: None,
@@ -274,6 +304,8 @@ impl Ui {
         let Self { frozen, log, .. } = self;
         let shown = frozen.as_deref().unwrap_or(live);
         log.sync(&shown.log);
+        super::bed::sync(self, live);
+        let shown = self.frozen.as_deref().unwrap_or(live);
         // A list whose cursor left the rows on the screen scrolls as far as it
         // must and stays there.
         let height = |pane: Pane| usize::from(self.rows[pane as usize]);
@@ -286,6 +318,7 @@ impl Ui {
     /// The scopes in which a key is looked up, innermost first.
     pub fn scopes(&self) -> Vec<Scope> {
         match &self.dialog {
+            None if self.place == Place::Azure => vec![Scope::AzureView, Scope::Global],
             None => vec![Scope::Pane(self.focus), Scope::Cockpit, Scope::Global],
             Some(_) if self.is_typing() => vec![Scope::Text],
             Some(Dialog::Fault(_)) => vec![Scope::Fault, Scope::Dialog],
@@ -300,6 +333,7 @@ impl Ui {
             self.dialog,
             Some(
                 Dialog::Palette { .. }
+                    | Dialog::Power(_)
                     | Dialog::Prompt { .. }
                     | Dialog::Azure(AzureUi { typed: Some(_), .. })
                     | Dialog::Fault(FaultMenu {

@@ -23,6 +23,18 @@ pub(super) fn frame(
     told: Vec<Part<'_>>,
 ) -> Rect {
     let focused = scene.ui.focus == pane && scene.ui.dialog.is_none();
+    titled(scene, buf, area, pane.title(), focused, told)
+}
+
+/// The same for what is no pane of the cockpit.
+pub(super) fn titled(
+    scene: &Scene<'_>,
+    buf: &mut Buffer,
+    area: Rect,
+    name: &'static str,
+    focused: bool,
+    told: Vec<Part<'_>>,
+) -> Rect {
     let (edge, title) = if focused {
         (scene.theme.focus, scene.theme.title_focus)
     } else {
@@ -51,7 +63,7 @@ pub(super) fn frame(
     // The title stands in the rule; the rule shows before it where it can.
     let indent = if area.width > 8 { 2 } else { 0 };
     let room = usize::from(area.width).saturating_sub(usize::from(indent) * 2 + 2);
-    let mut parts = vec![Part::text(0, u8::MAX, pane.title(), title)];
+    let mut parts = vec![Part::text(0, u8::MAX, name, title)];
     parts.extend(told);
     let row = Row {
         width: room,

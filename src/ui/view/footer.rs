@@ -15,7 +15,7 @@ use crate::{
             fault::{leftovers, offered},
             pattern::Pattern,
             pods_that_pass,
-            ui::{Dialog, Purpose},
+            ui::{Dialog, Place, Purpose},
         },
     },
     ui::format,
@@ -133,6 +133,27 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
     };
     let mut actions = Vec::new();
     match &scene.ui.dialog {
+        None if scene.ui.place == Place::Azure => {
+            if scene.live.azure.busy.is_some() {
+                actions.push(A::AzureCancel);
+            }
+            if !leftovers(scene.live).is_empty() {
+                actions.push(A::Heal);
+            }
+            actions.extend([
+                A::Cockpit,
+                A::Help,
+                A::Quit,
+                A::AzurePlan,
+                A::AzureClean,
+                A::SwitchCluster,
+                A::Accept,
+                A::FocusNext,
+                A::LookAgain,
+                A::Copy,
+            ]);
+        }
+        Some(Dialog::Power(_)) => actions.extend([A::Accept, A::Back]),
         None => {
             if scene.ui.locked.is_none() {
                 actions.push(A::FaultMenu);

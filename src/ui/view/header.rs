@@ -246,7 +246,7 @@ fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
 }
 
 /// When something is tried again, rounded up: a countdown ends at one.
-fn again(left: Duration) -> String {
+pub(super) fn again(left: Duration) -> String {
     if left.is_zero() {
         return "retrying now".into();
     }

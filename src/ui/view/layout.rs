@@ -3,6 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
+use super::azure::Lists;
 use crate::core::{
     action::{Action, Pane},
     update::ui::{Room, Ui},
@@ -22,6 +23,8 @@ const BOXED: (u16, u16) = (90, 28);
 pub struct Layout {
     /// The panes that fit, in the order of [`Pane::ALL`].
     pub panes: Vec<PaneArea>,
+    /// The lists of the view of Azure, if that is shown.
+    pub azure: Option<Lists>,
     /// The dialog that lies over them.
     pub dialog: Option<Rect>,
     /// How far the dialog can scroll.
@@ -50,6 +53,9 @@ impl Layout {
             ui.rows[pane.pane as usize] = pane.rows.height;
         }
         ui.room = self.room;
+        if let Some(lists) = self.azure {
+            ui.bed.rows = [lists.things.height, lists.activity.height];
+        }
     }
 
     /// What a mouse event asks for.
@@ -75,12 +81,29 @@ impl Layout {
                 None => Some(Action::Back),
             };
         }
+        if let Some(lists) = self.azure {
+            return in_azure(lists, at, wheel);
+        }
         let PaneArea { pane, rows, .. } = *self.panes.iter().find(|pane| pane.area.contains(at))?;
         Some(match wheel {
             Some(by) => Action::Scroll(pane, by),
             None if rows.contains(at) => Action::Select(pane, at.y - rows.y),
             None => Action::Focus(pane),
         })
+    }
+}
+
+/// What the wheel or a click asks for in the view of Azure.
+fn in_azure(lists: Lists, at: Position, wheel: Option<i16>) -> Option<Action> {
+    match wheel {
+        Some(by) => Some(if by < 0 { Action::Up } else { Action::Down }),
+        None if lists.things.contains(at) => {
+            Some(Action::SelectInAzure(false, at.y - lists.things.y))
+        }
+        None if lists.activity.contains(at) => {
+            Some(Action::SelectInAzure(true, at.y - lists.activity.y))
+        }
+        None => None,
     }
 }
 

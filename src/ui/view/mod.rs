@@ -4,6 +4,7 @@
 //! the same cells. What the next action needs to know of the picture (how many
 //! rows a list had, what lies under the mouse) comes back as a [`Layout`].
 
+mod azure;
 mod chrome;
 mod dialog;
 mod footer;
@@ -25,7 +26,7 @@ use crate::core::{
     effect::OwnLogMove,
     model::{Model, ledger::Summary},
     time::Time,
-    update::ui::Ui,
+    update::ui::{Place, Ui},
 };
 
 /// What the loop knows and the model does not.
@@ -149,7 +150,13 @@ impl View {
             boxed: arrangement.boxed,
         };
         header::draw(&scene, buf, top);
-        for (pane, area) in arrangement.panes {
+        let panes = if ui.place == Place::Azure {
+            layout.azure = Some(azure::draw(&scene, buf, body));
+            Vec::new()
+        } else {
+            arrangement.panes
+        };
+        for (pane, area) in panes {
             if area.is_empty() {
                 continue;
             }

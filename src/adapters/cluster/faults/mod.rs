@@ -100,6 +100,7 @@ pub async fn carry_out(
         // The application's own, and Azure's.
         Effect::Azure(_)
         | Effect::LookAtMachines
+        | Effect::LookAtAzure(_)
         | Effect::OwnLog(_)
         | Effect::Copy(_)
         | Effect::Suspend

@@ -37,6 +37,12 @@ pub(super) fn draw(
             &here,
         ),
         section(scene, "In the cockpit", Scope::Cockpit, &here),
+        section(
+            scene,
+            "In the view of Azure",
+            Scope::AzureView,
+            &[Scope::AzureView, Scope::Global],
+        ),
         section(scene, "Everywhere", Scope::Global, &here),
         section(
             scene,

@@ -2,11 +2,13 @@
 //! it must be. What is longer than the screen scrolls.
 
 mod azure;
+mod facts;
 mod fault;
 mod help;
 mod own_log;
 mod palette;
 mod pod;
+mod power;
 mod trial;
 
 use ratatui::{
@@ -41,6 +43,12 @@ pub(super) fn draw(
         Dialog::Pod { uid, scroll } => pod::draw(scene, buf, body, uid, *scroll),
         Dialog::Trial { id, scroll } => trial::draw(scene, buf, body, *id, *scroll),
         Dialog::Azure(azure) => azure::draw(scene, buf, body, azure),
+        Dialog::Power(power) => power::draw(scene, buf, body, power),
+        Dialog::Facts {
+            title,
+            facts,
+            scroll,
+        } => facts::draw(scene, buf, body, title, facts, *scroll),
         Dialog::OwnLog => own_log::draw(scene, buf, body),
         // It is typed in the footer, so that the rows it filters can be seen.
         Dialog::Prompt { .. } => return,

@@ -1,0 +1,80 @@
+//! What this cockpit has Azure do, and how far that is.
+
+use ratatui::text::{Line, Span};
+
+use super::Scene;
+use crate::{
+    core::azure::{plan::kind_name, progress::State},
+    ui::{format, view::pack::Part},
+};
+
+/// What is being done, since when, or what came of the last.
+pub(super) fn told<'a>(scene: &Scene<'a>) -> Vec<Part<'a>> {
+    let theme = scene.theme;
+    let desk = &scene.live.azure;
+    if let Some((wish, since)) = desk.busy {
+        let spinner = scene.glyphs.spinner(scene.clock);
+        let length = format::rough(scene.clock.since(since));
+        let text = format!("{spinner} {} for {length}", wish.words());
+        return vec![Part::text(1, 90, text, theme.warn)];
+    }
+    match &desk.outcome {
+        Some((wish, None)) => {
+            vec![Part::text(
+                1,
+                90,
+                format!("{}: done", wish.words()),
+                theme.good,
+            )]
+        }
+        Some((wish, Some(_))) => {
+            vec![Part::text(
+                1,
+                90,
+                format!("{} failed", wish.words()),
+                theme.bad,
+            )]
+        }
+        None => Vec::new(),
+    }
+}
+
+/// A line for each resource, and for each word that was said.
+pub(super) fn lines(scene: &Scene<'_>) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let desk = &scene.live.azure;
+    let mut lines = Vec::new();
+    for (at, text) in &desk.lines {
+        lines.push(Line::from(vec![
+            Span::styled(format!("{}  ", format::clock(*at)), theme.muted),
+            Span::raw(text.clone()),
+        ]));
+    }
+    for resource in &desk.resources {
+        let (mark, style) = match resource.state {
+            State::Running => (scene.glyphs.spinner(scene.clock), theme.warn),
+            State::Done => (scene.glyphs.good, theme.good),
+            State::Failed => (scene.glyphs.bad, theme.bad),
+        };
+        let took = resource
+            .seconds
+            .map_or_else(String::new, |seconds| format!(" {seconds:.0} s"));
+        let why = resource
+            .error
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
+        lines.push(Line::from(vec![
+            Span::styled(format!("{mark} "), style),
+            Span::raw(format!(
+                "{} {} {}{took}{why}",
+                kind_name(&resource.kind),
+                resource.name,
+                resource.word
+            )),
+        ]));
+    }
+    if let Some((_, Some(why))) = &desk.outcome {
+        lines.push(Line::styled(why.clone(), theme.bad));
+    }
+    lines
+}
