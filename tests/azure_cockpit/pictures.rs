@@ -87,6 +87,7 @@ fn plan() -> Plan {
             leaves_out: vec!["the nodes' disks".to_owned()],
         }),
         seconds: 300,
+        ..Plan::default()
     }
 }
 
@@ -113,7 +114,7 @@ fn a_plan_and_the_question_before_it_is_carried_out() {
     pictures(
         "plan",
         story,
-        &[Action::Azure, Action::Accept, Action::Type('y')],
+        &[Action::AzurePlan, Action::Accept, Action::Type('y')],
     );
 }
 
@@ -211,5 +212,5 @@ fn what_a_clean_deletes_and_what_stands_in_its_way() {
             },
         ],
     );
-    pictures("clean", story, &[Action::Azure, Action::Accept]);
+    pictures("clean", story, &[Action::AzureClean, Action::Accept]);
 }

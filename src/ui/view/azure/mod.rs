@@ -219,9 +219,9 @@ fn focused(scene: &Scene<'_>, activity: bool) -> bool {
     on_activity == activity && scene.ui.dialog.is_none()
 }
 
-/// Pads or cuts a text to `width` columns.
+/// Pads or cuts a text to `width` columns, the last of which parts it from the next.
 fn cell(scene: &Scene<'_>, text: &str, width: usize) -> String {
-    let cut = format::cut(text, width, scene.glyphs.ellipsis);
+    let cut = format::cut(text, width.saturating_sub(1), scene.glyphs.ellipsis);
     let pad = width.saturating_sub(format::width(&cut));
     format!("{cut}{:pad$}", "")
 }
