@@ -87,7 +87,6 @@ fn plan() -> Plan {
             leaves_out: vec!["the nodes' disks".to_owned()],
         }),
         seconds: 300,
-        ..Plan::default()
     }
 }
 
