@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         match &args.what {
             What::Status => {
                 let mut looker = Looker::new(client, settings.clone(), &subscription);
-                return status(&looker.look().await?, name, args.json).await;
+                return status(&looker.look().await?, name, args.json);
             }
             What::Start => machines::switch(&client, &paths, name, true, &mut tell).await?,
             What::Stop => {
@@ -161,7 +161,7 @@ async fn find(client: &Client, paths: &Paths, cluster: &str, node: &str) -> Resu
         })
 }
 
-async fn status(sight: &Sight, cluster: &str, json: bool) -> Result<ExitCode> {
+fn status(sight: &Sight, cluster: &str, json: bool) -> Result<ExitCode> {
     for what in &sight.unseen {
         complain(what);
     }

@@ -114,6 +114,31 @@ fn outcome(scene: &Scene<'_>, purpose: Purpose, pattern: &Pattern) -> String {
     }
 }
 
+/// The keys that are worth a hint in the view of Azure.
+fn in_azure(scene: &Scene<'_>) -> Vec<Action> {
+    use Action as A;
+    let mut actions = Vec::new();
+    if scene.live.azure.busy.is_some() {
+        actions.push(A::AzureCancel);
+    }
+    if !leftovers(scene.live).is_empty() {
+        actions.push(A::Heal);
+    }
+    actions.extend([
+        A::Cockpit,
+        A::Help,
+        A::Quit,
+        A::AzurePlan,
+        A::AzureClean,
+        A::SwitchCluster,
+        A::Accept,
+        A::FocusNext,
+        A::LookAgain,
+        A::Copy,
+    ]);
+    actions
+}
+
 /// The keys that are worth a hint here, the most important first.
 fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
     use Action as A;
@@ -134,26 +159,8 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
     match &scene.ui.dialog {
         None if scene.ui.place == Place::Azure => {
-            if scene.live.azure.busy.is_some() {
-                actions.push(A::AzureCancel);
-            }
-            if !leftovers(scene.live).is_empty() {
-                actions.push(A::Heal);
-            }
-            actions.extend([
-                A::Cockpit,
-                A::Help,
-                A::Quit,
-                A::AzurePlan,
-                A::AzureClean,
-                A::SwitchCluster,
-                A::Accept,
-                A::FocusNext,
-                A::LookAgain,
-                A::Copy,
-            ]);
+            actions.extend(in_azure(scene));
         }
-        Some(Dialog::Power(_)) => actions.extend([A::Accept, A::Back]),
         None => {
             if scene.ui.locked.is_none() {
                 actions.push(A::FaultMenu);
@@ -193,7 +200,7 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
             }
             actions.extend(offered(scene.live).into_iter().map(A::Inject));
         }
-        Some(Dialog::Palette { .. }) => actions.extend([A::Accept, A::Back]),
+        Some(Dialog::Palette { .. } | Dialog::Power(_)) => actions.extend([A::Accept, A::Back]),
         Some(Dialog::Azure(azure)) if azure.typed.is_some() => {
             actions.extend([A::Accept, A::Back]);
         }
