@@ -194,9 +194,10 @@ fn status(sight: &Sight, cluster: &str, json: bool) -> Result<ExitCode> {
         let _ = writeln!(text, "  {name:<width$}  {pool}  {state}");
     }
     if let Some(per_hour) = sight.per_hour {
+        let currency = sight.spent.as_ref().map_or("", |it| it.currency.as_str());
         let _ = writeln!(
             text,
-            "{per_hour:.4} an hour as it is now, without {}",
+            "{per_hour:.4} {currency} an hour as it is now, without {}",
             sight.leaves_out.join(", ")
         );
     }
