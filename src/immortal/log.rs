@@ -64,6 +64,7 @@ impl LogWriter {
         written
     }
 
+    // Errors are made where they happen: their paths would be allocated for each page.
     fn write(&mut self, page: &Page) -> Result<(), Error> {
         if crash::due(crash::PAGE_HALF) {
             let whole = page.parts().collect::<Vec<_>>().concat();
@@ -71,12 +72,12 @@ impl LogWriter {
             crash::die();
         }
         gather::write_all(&mut self.file, page.parts())
-            .map_err(Error::disk("write", &self.path))?;
+            .map_err(|source| Error::disk("write", &self.path)(source))?;
         crash::point(crash::PAGE_WRITTEN);
         if self.durability == Durability::Fsync {
             self.file
                 .sync_data()
-                .map_err(Error::disk("synchronise", &self.path))?;
+                .map_err(|source| Error::disk("synchronise", &self.path)(source))?;
         }
         crash::point(crash::PAGE_SAFE);
         self.length += page.parts().map(<[u8]>::len).sum::<usize>() as u64;
