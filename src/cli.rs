@@ -72,7 +72,8 @@ impl From<ClusterArgs> for cluster::Options {
             client_selector: args.client,
             server_selector: args.server,
             read_only: args.read_only,
-            hold_lease: false,
+            lease: None,
+            nowhere: None,
             log_since_ms: None,
         }
     }
@@ -158,7 +159,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        None => commands::cockpit::run(cli.cluster, &cli.looks, cli.config),
+        None => commands::cockpit::run(cli.cluster, &cli.looks, &cli.config),
         Some(Command::Demo(args)) => commands::demo::run(*args),
         Some(Command::Deploy(args)) => commands::deploy::run(*args),
         Some(Command::Run(args)) => commands::azure::run::run(*args),

@@ -67,6 +67,7 @@ fn the_first_seconds() {
 #[test]
 fn a_namespace_without_pods() {
     pictures("empty_namespace", Story::empty_namespace(), &[]);
+    pictures("nowhere", Story::nowhere(), &[]);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What a trial needs besides facts that come by themselves: a deadline, a word
 //! on work that stands still, the process id of the recovered program, and the
-//! end of a fault that lasts.
+//! end of a fault that lasts. And that the cockpit looks at the cluster which it
+//! made.
 
 use std::time::Duration;
 
 use crate::core::{
+    azure::desk::Cluster,
     effect::Effect,
     event::Fact,
     model::Model,
@@ -27,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// How long it waits until Azure has started a machine.
 const FAREWELL_TO_MACHINES: Duration = Duration::from_secs(90);
 
-/// What is to be done for a trial now.
+/// What is to be done now.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Need {
     /// An adapter must be asked.
@@ -36,7 +38,7 @@ pub enum Need {
     Fact(Fact),
 }
 
-/// Looks after the open trial.
+/// Looks after the open trial, and after which cluster is looked at.
 #[derive(Debug)]
 pub struct Attendant {
     deadline: Duration,
@@ -45,6 +47,8 @@ pub struct Attendant {
     stalled: Option<TrialId>,
     heal_sent: Option<(TrialId, Time)>,
     looked: bool,
+    /// The cluster that the cockpit was last told to look at.
+    told: Option<Cluster>,
 }
 
 impl Default for Attendant {
@@ -64,10 +68,11 @@ impl Attendant {
             stalled: None,
             heal_sent: None,
             looked: false,
+            told: None,
         }
     }
 
-    /// What the newest trial needs at `now`.
+    /// What is needed at `now`.
     pub fn attend(&mut self, model: &Model, now: Time) -> Option<Need> {
         if let Some(heal) = self.heal(model, now) {
             return Some(Need::Effect(heal));
@@ -75,6 +80,13 @@ impl Attendant {
         if !self.looked && has_machines(model) {
             self.looked = true;
             return Some(Need::Effect(Effect::LookAtMachines));
+        }
+        // Not before what lasts is healed: elsewhere nobody could.
+        if model.azure.cluster != self.told && model.ledger.unhealed().is_none() {
+            self.told.clone_from(&model.azure.cluster);
+            if let Some(cluster) = self.told.clone() {
+                return Some(Need::Effect(Effect::Connect(cluster)));
+            }
         }
         let trial = model.ledger.trials().last()?;
         if trial.marks.recovered.is_some()

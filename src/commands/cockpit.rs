@@ -16,7 +16,11 @@ use crate::{
         wires::{self, Laid},
     },
     cli::{ClusterArgs, LooksArgs},
-    commands::azure::{ConfigArgs, desk, hands},
+    commands::azure::{
+        self, ConfigArgs,
+        desk::{self, Office},
+        hands,
+    },
     core::{
         event::{Event, Fact, Trouble},
         update::ui::Ui,
@@ -24,7 +28,7 @@ use crate::{
 };
 
 /// Opens the cockpit on the cluster that the arguments name.
-pub fn run(args: ClusterArgs, looks: &LooksArgs, config: ConfigArgs) -> Result<ExitCode> {
+pub fn run(args: ClusterArgs, looks: &LooksArgs, config: &ConfigArgs) -> Result<ExitCode> {
     super::needs_terminal()?;
     let looks = Looks::load(looks)?;
     for selector in [&args.client, &args.server] {
@@ -32,7 +36,7 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs, config: ConfigArgs) -> Result<E
     }
     logging::to_pane();
     super::on_runtime(async {
-        let unfinished = unfinished_demo();
+        let office = Office::usual(config.clone())?;
         let mut ui = Ui::new(fastrand::u64(..));
         ui.locked = args.read_only.then_some("--read-only");
         let Laid {
@@ -42,16 +46,19 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs, config: ConfigArgs) -> Result<E
             mut model,
             ..
         } = wires::begin(&store::run_id(store::wall_ms()));
-        if let Some(trouble) = unfinished {
+        let mut options = cluster::Options::from(args);
+        let unfinished = unfinished_demo();
+        let unusable = test_bed(config, &mut options, &mut ui);
+        for trouble in [unfinished, unusable].into_iter().flatten() {
             model.apply(&Event {
                 at: model.now,
                 fact: Fact::Trouble(trouble),
             });
         }
         let wishes = socket.split_azure();
-        desk::start(config.clone(), socket.sink(), wishes, socket.closing());
-        hands::start(config, &mut socket, args.read_only);
-        let adapter = socket.start(args.into());
+        desk::start(office, socket.sink(), wishes, socket.closing());
+        hands::start(config.clone(), &mut socket, options.read_only);
+        let adapter = socket.start(options);
         let opened = Cockpit::open(looks, model, ui, wires);
         let left = match opened {
             Ok(cockpit) => Ok(cockpit.run().await.0),
@@ -62,6 +69,30 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs, config: ConfigArgs) -> Result<E
         adapter.await?;
         Ok(left?.exit_code())
     })
+}
+
+/// Looks at the cluster of the settings, if there are any, nothing else was asked
+/// for, and its credentials are there. Says why the settings are of no use, if they
+/// are not.
+fn test_bed(config: &ConfigArgs, options: &mut cluster::Options, ui: &mut Ui) -> Option<Trouble> {
+    if options.kubeconfig.is_some() || options.context.is_some() {
+        return None;
+    }
+    let settings = match config.load_any() {
+        Ok(settings) => settings?,
+        Err(error) => {
+            let next = "correct it; until then the kubeconfig says which cluster is shown";
+            return Some(Trouble::new(format!("{error:#}"), next));
+        }
+    };
+    let kubeconfig = azure::kubeconfig(&StateDir::find().ok()?, &settings);
+    if kubeconfig.is_file() {
+        ui.order = settings.order();
+        options.kubeconfig = Some(kubeconfig);
+        let namespace = settings.workload.namespace;
+        options.namespace.get_or_insert(namespace);
+    }
+    None
 }
 
 /// A demo whose cockpit died is only mentioned here: this is another cluster.

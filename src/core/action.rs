@@ -69,13 +69,15 @@ pub enum Scope {
     Fault,
     /// In the dialog about Azure.
     Azure,
+    /// In the dialog about the workload's deployment.
+    Deploy,
     /// While text is typed.
     Text,
 }
 
 impl Scope {
     /// All scopes, outermost first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Global,
         Self::Cockpit,
         Self::AzureView,
@@ -86,6 +88,7 @@ impl Scope {
         Self::Dialog,
         Self::Fault,
         Self::Azure,
+        Self::Deploy,
         Self::Text,
     ];
 
@@ -102,6 +105,7 @@ impl Scope {
             Self::Dialog => "dialog",
             Self::Fault => "fault",
             Self::Azure => "azure",
+            Self::Deploy => "deploy",
             Self::Text => "text",
         }
     }
@@ -225,6 +229,16 @@ pub enum Action {
     AzureCleanLogs,
     /// Give up what is being done in Azure.
     AzureCancel,
+    /// See what deploying the workload would do.
+    Deploy,
+    /// See it for a run that begins anew, or again for the one that is there.
+    DeployFresh,
+    /// See it with fields taken over that belong to others, or again without.
+    DeployForce,
+    /// See what taking the workload away would take.
+    Undeploy,
+    /// See what goes if its claims and volumes go, too.
+    UndeployStorage,
     /// Type a character.
     Type(char),
     /// Remove the character before the cursor.
@@ -298,6 +312,11 @@ pub const CATALOGUE: &[Bindable] = catalogue! {
     Action::AzureCleanAuth, "clean_auth", "clean auth", "see which role assignments and secrets go; Enter deletes them";
     Action::AzureCleanLogs, "clean_logs", "clean logs", "see which run's logs go; Enter stops it and deletes them";
     Action::AzureCancel, "azure_cancel", "cancel", "give up what is being done in Azure; what is done stays";
+    Action::Deploy, "deploy", "deploy", "see what deploying the workload changes; Enter deploys it";
+    Action::DeployFresh, "deploy_fresh", "fresh run", "deploy a run of its own, or the one that is there again; no log is deleted";
+    Action::DeployForce, "deploy_force", "take over", "deploy, and take over fields that belong to others, or leave them again";
+    Action::Undeploy, "undeploy", "undeploy", "see what taking the workload away deletes; Enter deletes it; its logs stay";
+    Action::UndeployStorage, "undeploy_storage", "with its logs", "see what goes if the workload's claims and volumes go, too";
     Action::Help, "help", "help", "show the keys that work here";
     Action::Palette, "palette", "palette", "do anything by name";
     Action::OwnLog, "own_log", "own log", "show the cockpit's own log";

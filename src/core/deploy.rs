@@ -1,19 +1,29 @@
 //! Deploying the workload, and taking it away: what is planned, how far it is,
 //! what came of it. A fold of facts, like everything.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    event::{Fact, LogLine},
+    event::{Fact, Feed, FeedState, LogLine},
+    model::Model,
     time::Time,
     workload::{
         GREETING, Role, Workload,
         order::{Order, Run},
     },
 };
+
+/// How long a rollout may take unless said otherwise.
+pub const ROLLOUT_WITHIN: Duration = Duration::from_mins(10);
+
+/// How long each object may take to go unless said otherwise.
+pub const GONE_WITHIN: Duration = Duration::from_mins(2);
+
+/// Columns of a value before it is cut.
+const WIDE: usize = 100;
 
 /// What is to be deployed, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,6 +95,19 @@ pub enum Change {
     Leave,
 }
 
+impl Change {
+    /// How it is marked in a list.
+    pub const fn sign(self) -> char {
+        match self {
+            Self::Create => '+',
+            Self::Change => '~',
+            Self::Same => '=',
+            Self::Delete => '-',
+            Self::Leave => ' ',
+        }
+    }
+}
+
 /// One field that would change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Field {
@@ -98,6 +121,29 @@ pub struct Field {
     pub after: Option<Value>,
 }
 
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => {
+                write!(f, "~ {path}: {} -> {}", short(before), short(after))
+            }
+            (None, Some(after)) => write!(f, "+ {path}: {}", short(after)),
+            (Some(before), None) => write!(f, "- {path}: {}", short(before)),
+            (None, None) => f.write_str(path),
+        }
+    }
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= WIDE {
+        return text;
+    }
+    let cut: String = text.chars().take(WIDE).collect();
+    format!("{cut}...")
+}
+
 /// A field that belongs to somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
@@ -109,7 +155,35 @@ pub struct Conflict {
     pub owner: String,
 }
 
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            object,
+            field,
+            owner,
+        } = self;
+        write!(f, "{object}: {field} belongs to {owner}")
+    }
+}
+
 impl Plan {
+    /// Whether it takes the workload away: nothing in it is made or changed.
+    pub fn removes(&self) -> bool {
+        self.objects
+            .iter()
+            .all(|it| matches!(it.change, Change::Delete | Change::Leave))
+    }
+
+    /// What a person must type before it is carried out: for what is lost, its
+    /// place.
+    pub fn word(&self) -> &str {
+        if self.removes() {
+            &self.namespace
+        } else {
+            "yes"
+        }
+    }
+
     /// Whether the cluster would be another afterwards.
     pub fn changes_anything(&self) -> bool {
         self.objects
@@ -164,6 +238,17 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// What it is called while it lasts.
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Applying => "applying",
+            Self::RollingOut => "the rollout",
+            Self::Removing => "taking the workload away",
+            _ => "a deployment",
+        }
+    }
+
     /// Whether something is on its way that must not be begun twice.
     pub const fn is_busy(&self) -> bool {
         matches!(
@@ -188,12 +273,15 @@ pub struct Deploy {
     pub stage: Stage,
     /// What would be, or is being done.
     pub plan: Option<Box<Plan>>,
-    /// Objects that are done, `Kind name` each.
-    pub applied: Vec<String>,
-    /// How each side's rollout is doing, indexed by `Role as usize`.
-    pub rollout: [Option<Progress>; 2],
-    /// When the first request was sent.
+    /// Objects that are done, `Kind name` each, and when they were.
+    pub applied: Vec<(Time, String)>,
+    /// How each side's rollout is doing, and since when, indexed by
+    /// `Role as usize`.
+    pub rollout: [Option<(Time, Progress)>; 2],
+    /// When the plan was asked for, then when the first request was sent.
     pub began: Time,
+    /// When the workload's pods served.
+    pub rolled_out: Option<Time>,
     /// The client's pod that must speak.
     awaited: Option<String>,
     /// The pod whose log the client's lines come from.
@@ -209,6 +297,7 @@ impl Deploy {
             Fact::DeployPlanning => {
                 *self = Self {
                     stage: Stage::Planning,
+                    began: at,
                     speaking: self.speaking.take(),
                     news: self.news,
                     ..Self::default()
@@ -227,15 +316,17 @@ impl Deploy {
                 self.began = at;
                 self.applied.clear();
                 self.rollout = [None, None];
+                self.rolled_out = None;
                 self.awaited = None;
             }
-            Fact::DeployApplied { object } => self.applied.push(object.clone()),
+            Fact::DeployApplied { object } => self.applied.push((at, object.clone())),
             Fact::Rollout(progress) => {
                 self.stage = Stage::RollingOut;
-                self.rollout[progress.role as usize] = Some(progress.clone());
+                self.rollout[progress.role as usize] = Some((at, progress.clone()));
             }
             Fact::RolledOut { client } => {
                 self.stage = Stage::Working;
+                self.rolled_out = Some(at);
                 self.awaited = Some(client.clone());
             }
             Fact::DeployRemoved => self.stage = Stage::Removed,
@@ -245,10 +336,51 @@ impl Deploy {
                     next: trouble.next.clone(),
                 };
             }
+            Fact::CockpitResumed if self.stage.is_busy() || self.stage == Stage::Working => {
+                self.stage = Stage::Failed {
+                    why: "the cockpit ended before the deployment did".into(),
+                    next: Some("plan again: what was done stays, and is found".into()),
+                };
+            }
+            Fact::Turned { .. } => *self = Self::default(),
             said => return self.hear(at, said),
         }
         self.settle(at);
         true
+    }
+
+    /// Whether what is being deployed begins a run of its own.
+    pub(super) fn begins_anew(&self) -> bool {
+        let going = matches!(
+            self.stage,
+            Stage::Applying | Stage::RollingOut | Stage::Working
+        );
+        going && self.plan.as_ref().is_some_and(|plan| !plan.resumes)
+    }
+
+    /// The plan that accepting would carry out, taking fields of others over or
+    /// not; or why none can be.
+    ///
+    /// # Errors
+    /// That sentence.
+    pub fn offer(&self, force: bool) -> Result<&Plan, String> {
+        if self.stage.is_busy() {
+            return Err(format!("{} goes on: wait", self.stage.words()));
+        }
+        let Some(plan) = self
+            .plan
+            .as_deref()
+            .filter(|_| self.stage == Stage::Planned)
+        else {
+            return Err("there is no plan: plan first".into());
+        };
+        if plan.removes() && !plan.changes_anything() {
+            return Err("nothing is there to go".into());
+        }
+        match plan.conflicts.first() {
+            Some(conflict) if !force => Err(format!("{conflict}: let it have it, or take it over")),
+            _ => Ok(plan),
+        }
     }
 
     /// What the client says of itself. Only the pod that was rolled out counts:
@@ -297,6 +429,17 @@ impl Deploy {
 /// helloworld has no figures: its word is what it says to people.
 fn greets(line: &LogLine) -> bool {
     !line.replayed && line.text.starts_with(GREETING)
+}
+
+/// Why nothing was heard yet of new work, though the pods serve.
+pub fn silence(model: &Model) -> String {
+    let log = model.feed(Feed::Log(Role::Client));
+    match log.map(|feed| &feed.state) {
+        Some(FeedState::Broken { why, .. }) => format!("its log cannot be read: {why}"),
+        Some(FeedState::Waiting { what }) => format!("its log waits for {what}"),
+        _ if model.deploy.stage != Stage::Working => "the cluster does not answer".into(),
+        _ => "its log tells of none: `kubectl logs` shows it".into(),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    azure::{bed::Look, desk::Wish},
+    azure::{
+        bed::Look,
+        desk::{Cluster, Wish},
+    },
     deploy::{Plan, Request},
     trial::{Fault, TrialId, Victim},
     workload::{Role, Workload},
@@ -78,6 +81,10 @@ pub enum Effect {
     /// Do something in Azure. Answered by
     /// [`Azure`](super::event::Fact::Azure).
     Azure(Wish),
+    /// Look at the test bed's cluster from now on; or, if it is what is looked at
+    /// and is gone, at none. Answered by
+    /// [`Turned`](super::event::Fact::Turned), or not at all.
+    Connect(Cluster),
     /// Work out what a deployment would do. Answered by
     /// [`DeployPlanned`](super::event::Fact::DeployPlanned) or
     /// [`DeployFailed`](super::event::Fact::DeployFailed).

@@ -39,6 +39,12 @@ pub enum Fact {
     RunEnded,
     /// Which cluster is looked at.
     Cluster(ClusterInfo),
+    /// The cockpit looks at another cluster from now on, or at none: what it knew
+    /// of the last one says nothing any more.
+    Turned {
+        /// Why there is none, in words for the screen; nothing if there is one.
+        nowhere: Option<String>,
+    },
     /// A stream of facts changed its state.
     Feed {
         /// Which stream.

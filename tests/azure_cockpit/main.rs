@@ -1,4 +1,4 @@
-//! Azure in the cockpit: what is drawn, and what the keys do, in a real terminal
+//! Azure and the workload in the cockpit: what is drawn, and what the keys do, in a real terminal
 //! against a resource manager of the test's own.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -22,6 +22,7 @@ mod story;
 #[path = "../support/lab.rs"]
 mod support;
 mod view;
+mod workload;
 #[path = "../azure/world.rs"]
 #[allow(dead_code)]
 mod world;

@@ -15,7 +15,7 @@ use crate::{drawn::Screen, story::Story};
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 36)];
 
-fn pictures(name: &str, story: Story, actions: &[Action]) {
+pub fn pictures(name: &str, story: Story, actions: &[Action]) {
     let mut screen = Screen::new(story);
     for (width, height) in SIZES {
         screen.resize(width, height);

@@ -3,8 +3,10 @@
 use aks_tui::{
     adapters::cluster,
     core::{
+        azure::desk::Cluster,
         effect::Effect,
         event::{Fact, Feed, FeedState, Permitted},
+        trial::Fault,
         workload::Role,
     },
 };
@@ -12,7 +14,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::{
-    cockpit::{Cockpit, kubeconfig, stamp},
+    cockpit::{Cockpit, inject, kubeconfig, stamp},
     fake::{Fake, pod, running, until},
 };
 
@@ -203,7 +205,9 @@ async fn the_cluster_tells_what_it_is_and_what_is_allowed() {
 async fn the_lease_is_taken_and_renewed() {
     let fake = Fake::start().await;
     let server = format!("http://{}", fake.address);
-    let _cockpit = Cockpit::with(&server, "{}", |options| options.hold_lease = true);
+    let _cockpit = Cockpit::with(&server, "{}", |options| {
+        options.lease.clone_from(&options.kubeconfig);
+    });
     until("the lease is renewed", || {
         fake.state().deeds.contains(&"PUT lease".to_owned())
     })
@@ -219,4 +223,59 @@ async fn the_lease_is_taken_and_renewed() {
             .starts_with("aks-tui-")
     );
     assert!(lease["spec"]["renewTime"].as_str() > lease["spec"]["acquireTime"].as_str());
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_made_is_looked_at_until_it_is_gone() {
+    let fake = Fake::start().await;
+    fake.put_pod(&pod("c", "client", 0, &running()));
+    let server = format!("http://{}", fake.address);
+    let mut cockpit = Cockpit::with(&server, "{}", |options| {
+        options.nowhere = Some("no cluster yet".to_owned());
+    });
+    let turned = |nowhere: Option<&str>| Fact::Turned {
+        nowhere: nowhere.map(str::to_owned),
+    };
+    let nowhere = turned(Some("no cluster yet"));
+    cockpit
+        .hear("that there is none", |it| *it == nowhere)
+        .await;
+    cockpit.ask(inject(Fault::PodDelete, "c")).await;
+    assert_eq!(cockpit.hear_refusal().await, "no cluster yet");
+    let kubeconfig = cockpit.kubeconfig.display().to_string();
+    let there = Cluster::There {
+        kubeconfig: kubeconfig.clone(),
+        namespace: "default".to_owned(),
+        order: Box::default(),
+    };
+    cockpit.ask(Effect::Connect(there.clone())).await;
+    cockpit
+        .hear("that there is one", |it| *it == turned(None))
+        .await;
+    cockpit.hear_live(Feed::Pods).await;
+    // Heard twice, or of somebody else's end, it goes on as it is.
+    cockpit.ask(Effect::Connect(there)).await;
+    let elsewhere = "/elsewhere".to_owned();
+    let gone = |kubeconfig| Effect::Connect(Cluster::Gone { kubeconfig });
+    cockpit.ask(gone(elsewhere)).await;
+    cockpit.ask(gone(kubeconfig)).await;
+    let said = cockpit.said.len();
+    let deleted = turned(Some("the cluster was deleted"));
+    cockpit.hear("that it is gone", |it| *it == deleted).await;
+    let turns = cockpit.said[said..].iter();
+    assert_eq!(
+        turns.filter(|it| matches!(it, Fact::Turned { .. })).count(),
+        1
+    );
+    cockpit
+        .hear("what is waited for", |it| {
+            matches!(
+                it,
+                Fact::Feed {
+                    feed: Feed::Pods,
+                    state: FeedState::Waiting { .. }
+                }
+            )
+        })
+        .await;
 }

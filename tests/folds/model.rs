@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use aks_tui::core::{
+    azure::desk::{Cluster, Seen, Wish},
+    deploy::{Plan, Stage},
     event::{ClusterInfo, Fact, Feed, FeedState, LineKind, LogLine, Permitted, Trouble},
     model::{Model, log::Entry, pods},
     time::Time,
+    trial::{Fault, State},
 };
 
-use crate::story::{Client, Does, Server, Story, pod};
+use crate::story::{Client, Does, Server, Story, pod, victim};
 
 fn names(model: &Model) -> Vec<&str> {
     model
@@ -311,4 +314,86 @@ fn what_may_be_done_and_where_is_remembered_and_troubles_are_bounded() {
     }
     assert_eq!(story.model.troubles.len(), 100);
     assert_eq!(story.model.troubles.back().unwrap().1.what, "149");
+}
+
+#[test]
+fn another_cluster_leaves_nothing_of_the_last_one_but_history() {
+    let mut story = Story::of_a_running_workload();
+    story
+        .at(2_000)
+        .kills(1, Client)
+        .at(2_200)
+        .pod(Client, "c", 1, Does::RunsReady)
+        .at(2_300)
+        .progress(Client, 2, 101)
+        .progress(Server, 1, 101)
+        .sees(Fact::DeployPlanned(Box::default()))
+        .sees(Fact::Turned {
+            nowhere: Some("the cluster was deleted".into()),
+        });
+    let model = &story.model;
+    assert_eq!(model.nowhere.as_deref(), Some("the cluster was deleted"));
+    assert!(model.pods.rows().is_empty() && !model.pods.listed());
+    assert!(model.feeds.is_empty());
+    assert_eq!(model.cluster, ClusterInfo::default());
+    assert_eq!(model.deploy.stage, Stage::Idle);
+    assert_eq!(model.side(Client).fresh, None);
+    assert_eq!(story.state(1), &State::Verified, "trials are history");
+    // A workload that counts from nothing is measured by its own figures.
+    story
+        .sees(Fact::Turned { nowhere: None })
+        .at(9_000)
+        .pod(Client, "d", 0, Does::RunsReady)
+        .progress(Client, 1, 1)
+        .at(9_100)
+        .injects(2, Fault::ProcessKill, victim(Client, "d", 0))
+        .at(9_200)
+        .pod(Client, "d", 1, Does::RunsReady)
+        .at(9_300)
+        .progress(Client, 2, 2);
+    assert_eq!(story.model.nowhere, None);
+    assert_eq!(story.state(2), &State::Recovered);
+}
+
+#[test]
+fn a_fresh_run_is_not_measured_by_the_one_before() {
+    let deployed = |resumes| {
+        let mut story = Story::of_a_running_workload();
+        story
+            .at(2_000)
+            .sees(Fact::DeployPlanned(Box::new(Plan {
+                resumes,
+                ..Plan::default()
+            })))
+            .sees(Fact::DeployBegan { removes: false })
+            .at(3_000)
+            .log_began(Client, "d", 0);
+        story
+    };
+    assert_eq!(deployed(false).model.side(Client).fresh, None);
+    assert!(deployed(true).model.side(Client).fresh.is_some());
+}
+
+/// What was going on when a cockpit died is nobody's any more.
+#[test]
+fn a_cockpit_that_takes_over_can_ask_again() {
+    let mut story = Story::default();
+    let cluster = Cluster::Gone {
+        kubeconfig: "k".into(),
+    };
+    story
+        .sees(Fact::Azure(Seen::Cluster(cluster.clone())))
+        .sees(Fact::Azure(Seen::Began {
+            wish: Wish::Provision,
+        }))
+        .sees(Fact::DeployBegan { removes: false })
+        .sees(Fact::CockpitResumed);
+    let model = &story.model;
+    assert_eq!(model.azure.busy, None);
+    assert!(matches!(
+        model.azure.outcome,
+        Some((Wish::Provision, Some(_)))
+    ));
+    assert_eq!(model.azure.cluster, Some(cluster));
+    assert!(matches!(model.deploy.stage, Stage::Failed { .. }));
 }

@@ -11,6 +11,7 @@ mod lost;
 mod restore;
 mod resume;
 mod sandbox;
+mod scratch;
 mod screen;
 mod standalone;
 mod story;

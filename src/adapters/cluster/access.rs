@@ -100,6 +100,9 @@ impl Access {
 
     /// The present session; builds one if there is none.
     pub async fn session(&self) -> Result<Arc<Session>, Failure> {
+        if let Some(why) = &self.options.nowhere {
+            return Err(Failure::new(Kind::Nowhere, why.clone()));
+        }
         let mut state = self.state.lock().await;
         let present = self.current.borrow().clone();
         if let Some(session) = present.filter(|session| !session.is_expired()) {

@@ -20,6 +20,8 @@ pub struct Failure {
 /// Failures by what is done about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// There is no cluster.
+    Nowhere,
     /// The kubeconfig or its credential plug-in: a new client may do.
     Setup,
     /// The credentials were not accepted: a new client may do.

@@ -1,22 +1,22 @@
 //! The lease by which a cockpit says that it is there: a lab that was held and
 //! is held no more cleans itself up.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 use kube::{Api, api::PostParams};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    Context,
-    access::Session,
+    Options,
+    access::{Access, Session},
     failure::{Failure, Kind},
 };
 use crate::{
-    adapters::sink::Closed,
+    adapters::sink::{Closed, Sink},
     core::event::{Fact, Trouble},
 };
 
@@ -32,14 +32,26 @@ const LASTS: i32 = 15;
 /// How often it is renewed: twice may fail.
 const RENEW: Duration = Duration::from_secs(4);
 
-/// Holds the lease until the cockpit leaves.
-pub async fn hold(context: Arc<Context>) -> Result<(), Closed> {
+/// Holds the lease at the cluster of this kubeconfig until the cockpit leaves,
+/// whatever cluster it looks at.
+pub async fn hold(kubeconfig: PathBuf, sink: Sink) -> Result<(), Closed> {
+    let access = Access::new(Arc::new(Options {
+        kubeconfig: Some(kubeconfig),
+        ..Options::default()
+    }));
     let holder = format!("aks-tui-{}-{:08x}", std::process::id(), fastrand::u32(..));
     let mut renewed = Instant::now();
     let mut told = false;
     loop {
-        let failure = match context.access.session().await {
-            Ok(session) => renew(&session, &holder).await.err(),
+        let failure = match access.session().await {
+            Ok(session) => {
+                let renewed = renew(&session, &holder).await;
+                let failure = renewed.err();
+                if let Some(failure) = &failure {
+                    access.discard_after(&session, failure);
+                }
+                failure
+            }
             Err(failure) => Some(failure),
         };
         match failure {
@@ -53,11 +65,11 @@ pub async fn hold(context: Arc<Context>) -> Result<(), Closed> {
                     format!("the lease on the lab could not be renewed: {failure}"),
                     "the lab stops itself if this lasts; what it runs is kept until then",
                 );
-                context.sink.send(Fact::Trouble(trouble)).await?;
+                sink.send(Fact::Trouble(trouble)).await?;
             }
             Some(failure) => tracing::debug!(%failure, "the lease was not renewed"),
         }
-        context.pause(RENEW).await;
+        sleep(RENEW).await;
     }
 }
 

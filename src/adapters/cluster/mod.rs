@@ -34,7 +34,11 @@ mod proxy;
 mod selector;
 mod slim;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -43,9 +47,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::selector::SelectorError;
-use self::{access::Access, cast::Stage, failure::Failure, slim::Selectors};
+use self::{
+    access::Access,
+    cast::{Cast, Stage},
+    failure::Failure,
+    slim::Selectors,
+};
 use super::sink::{Closed, Sink};
 use crate::core::{
+    azure::desk::Cluster,
     effect::Effect,
     event::{Fact, Feed, FeedState, Trouble},
     workload::Role,
@@ -67,8 +77,10 @@ pub struct Options {
     pub server_selector: String,
     /// Refuse everything that changes anything.
     pub read_only: bool,
-    /// Hold the lease that keeps a lab alive.
-    pub hold_lease: bool,
+    /// Hold the lease that keeps a lab alive, whose kubeconfig this is.
+    pub lease: Option<PathBuf>,
+    /// There is no cluster to look at yet, and why, in words for the screen.
+    pub nowhere: Option<String>,
     /// Read the logs from this moment on, ms since 1970, instead of from the
     /// last few hundred lines: where the cockpit before this one stopped.
     pub log_since_ms: Option<i64>,
@@ -95,31 +107,93 @@ pub fn start(
     })
 }
 
+impl Options {
+    /// These options on the test bed's cluster; none if they lead there already,
+    /// or if it is gone and they lead elsewhere.
+    fn on(&self, now: &Self, cluster: Cluster) -> Option<Self> {
+        let leads = |to: &Path| now.nowhere.is_none() && now.kubeconfig.as_deref() == Some(to);
+        match cluster {
+            Cluster::There { kubeconfig, .. } if leads(Path::new(&kubeconfig)) => None,
+            Cluster::There {
+                kubeconfig,
+                namespace,
+                ..
+            } => Some(Self {
+                kubeconfig: Some(kubeconfig.into()),
+                context: None,
+                namespace: self.namespace.clone().or(Some(namespace)),
+                nowhere: None,
+                ..self.clone()
+            }),
+            Cluster::Gone { kubeconfig } if leads(Path::new(&kubeconfig)) => Some(Self {
+                nowhere: Some("the cluster was deleted".to_owned()),
+                ..self.clone()
+            }),
+            Cluster::Gone { .. } => None,
+        }
+    }
+}
+
 async fn run(
     options: Options,
     sink: Sink,
     mut effects: mpsc::Receiver<Effect>,
 ) -> Result<(), Closed> {
-    let selectors = match parse_selectors(&options) {
+    let mut tasks = JoinSet::new();
+    if let Some(kubeconfig) = options.lease.clone() {
+        tasks.spawn(lease::hold(kubeconfig, sink.clone()));
+    }
+    if options.nowhere.is_some() {
+        turn(&sink, &options).await?;
+    }
+    let mut now = options.clone();
+    while let Some(next) = look(&options, &now, &sink, &mut effects).await? {
+        turn(&sink, &next).await?;
+        now = next;
+    }
+    Ok(())
+}
+
+/// Says that from now on everything is said of another cluster.
+async fn turn(sink: &Sink, options: &Options) -> Result<(), Closed> {
+    let nowhere = options.nowhere.clone();
+    sink.send(Fact::Turned { nowhere }).await
+}
+
+/// Looks at one cluster, until another is to be looked at, or nobody asks for
+/// anything any more.
+async fn look(
+    given: &Options,
+    now: &Options,
+    sink: &Sink,
+    effects: &mut mpsc::Receiver<Effect>,
+) -> Result<Option<Options>, Closed> {
+    let selectors = match parse_selectors(now) {
         Ok(selectors) => selectors,
-        Err(error) => return refuse_to_start(&sink, &error).await,
+        Err(error) => {
+            refuse_to_start(sink, &error).await?;
+            return Ok(None);
+        }
     };
-    let context = Arc::new(Context::new(options, selectors, sink));
+    let context = Arc::new(Context::new(now.clone(), selectors, sink.clone()));
     let stage = Stage::new();
     let cast = stage.follow();
     let mut tasks = JoinSet::new();
-    for role in Role::ALL {
-        tasks.spawn(log::follow(Arc::clone(&context), role, cast.clone()));
+    if let Some(what) = now.nowhere.clone() {
+        sink.feed(Feed::Pods, FeedState::Waiting { what }).await?;
+    } else {
+        watch(&context, stage, &cast, &mut tasks);
     }
-    tasks.spawn(info::announce(Arc::clone(&context)));
-    tasks.spawn(nodes::watch(Arc::clone(&context)));
-    if context.options.hold_lease {
-        tasks.spawn(lease::hold(Arc::clone(&context)));
-    }
-    tasks.spawn(pods::watch(Arc::clone(&context), stage));
     loop {
         tokio::select! {
             effect = effects.recv() => match effect {
+                Some(Effect::Connect(cluster)) => {
+                    if let Some(next) = given.on(now, cluster) {
+                        // Nothing may be told of this cluster after it is left.
+                        tasks.shutdown().await;
+                        return Ok(Some(next));
+                    }
+                }
                 Some(effect) => {
                     tasks.spawn(faults::carry_out(Arc::clone(&context), cast.clone(), effect));
                 }
@@ -132,7 +206,22 @@ async fn run(
     while let Some(ended) = tasks.join_next().await {
         settle(ended)?;
     }
-    Ok(())
+    Ok(None)
+}
+
+/// What is followed of a cluster all the time.
+fn watch(
+    context: &Arc<Context>,
+    stage: Stage,
+    cast: &watch::Receiver<Cast>,
+    tasks: &mut JoinSet<Result<(), Closed>>,
+) {
+    for role in Role::ALL {
+        tasks.spawn(log::follow(Arc::clone(context), role, cast.clone()));
+    }
+    tasks.spawn(info::announce(Arc::clone(context)));
+    tasks.spawn(nodes::watch(Arc::clone(context)));
+    tasks.spawn(pods::watch(Arc::clone(context), stage));
 }
 
 /// A task ended: in good order, because nobody listens, or by a bug.

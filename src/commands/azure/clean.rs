@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{ConfigArgs, Times, cleaning::Cleaning, confirm, logs, provision};
 use crate::{
-    adapters::cluster,
+    adapters::{cluster, journal::StateDir},
     app::logging,
     commands::{deploy::Talk, on_runtime, print},
     core::{
@@ -108,7 +108,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let settings = args.config.load()?;
     on_runtime(async {
         let client = super::sign_in(&settings).await?;
-        let cleaning = Cleaning::new(&client, &settings, &args.also).await?;
+        let kubeconfig = super::kubeconfig(&StateDir::find()?, &settings);
+        let cleaning = Cleaning::new(&client, &settings, kubeconfig, &args.also).await?;
         let preview = cleaning.preview(scope).await?;
         if let Some(code) = ask(args, &preview)? {
             return Ok(code);

@@ -1,7 +1,7 @@
 //! Cleaning, for the command and for the cockpit's desk: Azure's part of it, and the
 //! part that is in the cluster.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use color_eyre::eyre::{Result, WrapErr};
 use serde_json::json;
@@ -20,13 +20,10 @@ use crate::{
             progress::Progress,
             settings::Settings,
         },
-        deploy::{Change, Plan, Planned},
+        deploy::{Change, GONE_WITHIN, Plan, Planned},
         effect::Effect,
     },
 };
-
-/// How long one object of the workload may take to be gone.
-const GONE_WITHIN: Duration = Duration::from_mins(2);
 
 /// What ids of the workload's objects begin with.
 const WORKLOAD: &str = "workload/";
@@ -42,9 +39,11 @@ pub struct Cleaning<'a> {
 
 impl<'a> Cleaning<'a> {
     /// Prepares to clean what `settings` name; `also` may go though it is not ours.
+    /// The cluster's credentials are at `kubeconfig`, or are fetched to there.
     pub async fn new(
         client: &'a Client,
         settings: &'a Settings,
+        kubeconfig: PathBuf,
         also: &'a [String],
     ) -> Result<Self> {
         let subscription = preflight::subscription(client, &settings.azure.subscription).await?;
@@ -59,7 +58,7 @@ impl<'a> Cleaning<'a> {
                     .to_owned(),
                 group: settings.azure.resource_group.clone(),
             },
-            kubeconfig: super::kubeconfig(settings)?,
+            kubeconfig,
         })
     }
 

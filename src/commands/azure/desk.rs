@@ -1,7 +1,7 @@
 //! Azure for the cockpit: wishes in, facts out. What the commands do, at the desk of
 //! somebody who watches.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use color_eyre::eyre::{Result, eyre};
 use tokio::sync::mpsc;
@@ -14,12 +14,13 @@ use crate::{
             Client, Cloud, Notice, apply, credential, machines,
             plan::{self, Planned},
         },
+        journal::StateDir,
         sink::{Closed, Sink},
     },
     core::{
         azure::{
             clean::{Preview, Scope},
-            desk::{Seen, Wish},
+            desk::{Cluster, Seen, Wish},
             progress::Progress,
             settings::Settings,
         },
@@ -27,17 +28,36 @@ use crate::{
     },
 };
 
+/// Looks a variable up.
+pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What the desk works with.
+pub struct Office {
+    /// What is wanted in Azure.
+    pub config: ConfigArgs,
+    /// Where credentials and times are kept.
+    pub state: StateDir,
+    /// Where sign-in looks variables up.
+    pub environment: Environment,
+}
+
+impl Office {
+    /// The user's own.
+    pub fn usual(config: ConfigArgs) -> Result<Self> {
+        Ok(Self {
+            config,
+            state: StateDir::find()?,
+            environment: Box::new(credential::environment),
+        })
+    }
+}
+
 /// Fulfils wishes until nobody has any more, or the run is closed.
-pub fn start(
-    config: ConfigArgs,
-    sink: Sink,
-    wishes: mpsc::Receiver<Wish>,
-    closing: CancellationToken,
-) {
+pub fn start(office: Office, sink: Sink, wishes: mpsc::Receiver<Wish>, closing: CancellationToken) {
     tokio::spawn(async move {
         let (say, said) = mpsc::unbounded_channel();
         let mut desk = Desk {
-            config,
+            office,
             sink,
             say,
             client: None,
@@ -51,7 +71,7 @@ pub fn start(
 }
 
 struct Desk {
-    config: ConfigArgs,
+    office: Office,
     sink: Sink,
     say: mpsc::UnboundedSender<Progress>,
     client: Option<Client>,
@@ -63,6 +83,7 @@ struct Desk {
 enum Made {
     Planned(Box<Planned>),
     Previewed(Preview),
+    Cluster(Cluster),
     Nothing,
 }
 
@@ -98,7 +119,7 @@ impl Desk {
         wishes: &mut mpsc::Receiver<Wish>,
         said: &mut mpsc::UnboundedReceiver<Progress>,
     ) -> Result<Result<Made>, Closed> {
-        let settings = match self.config.load() {
+        let settings = match self.office.config.load() {
             Ok(settings) => settings,
             Err(error) => return Ok(Err(error)),
         };
@@ -111,6 +132,7 @@ impl Desk {
         let mut work = Box::pin(fulfil(
             &client,
             &settings,
+            &self.office.state,
             wish,
             self.planned.as_ref(),
             self.preview.as_ref(),
@@ -154,6 +176,7 @@ impl Desk {
                 self.tell(Seen::Previewed(preview.clone())).await?;
                 self.preview = Some(preview);
             }
+            Ok(Made::Cluster(cluster)) => self.tell(Seen::Cluster(cluster)).await?,
             Ok(Made::Nothing) => {}
             Err(error) => return Ok(Some(format!("{error:#}"))),
         }
@@ -167,7 +190,7 @@ impl Desk {
         }
         let cloud = Cloud::of(&settings.azure)?;
         let identity =
-            credential::sign_in(&settings.azure, &cloud, &credential::environment).await?;
+            credential::sign_in(&settings.azure, &cloud, &*self.office.environment).await?;
         let say = self.say.clone();
         let listener = move |notice| {
             // Nobody listens any more only when the cockpit leaves.
@@ -190,12 +213,14 @@ impl Desk {
 async fn fulfil(
     client: &Client,
     settings: &Settings,
+    state: &StateDir,
     wish: Wish,
     planned: Option<&Planned>,
     preview: Option<&Preview>,
     say: mpsc::UnboundedSender<Progress>,
 ) -> Result<Made> {
-    let mut times = Times::load();
+    let mut times = Times::load(state);
+    let kubeconfig = super::kubeconfig(state, settings);
     match wish {
         Wish::Plan => {
             let planned = plan::make(client, settings, &|kind| times.seconds(kind)).await?;
@@ -207,20 +232,29 @@ async fn fulfil(
                 provision::remember(&mut times, &progress);
                 let _ = say.send(progress);
             };
-            let kubeconfig = provision::carry_out(client, settings, planned, &mut tell).await?;
+            let kubeconfig =
+                provision::carry_out(client, settings, planned, kubeconfig, &mut tell).await?;
             tell(Progress::Note {
                 text: format!("ready: aks-tui --kubeconfig {}", kubeconfig.display()),
             });
-            times.save();
-            Ok(Made::Nothing)
+            times.save(state);
+            Ok(Made::Cluster(Cluster::There {
+                kubeconfig: kubeconfig.display().to_string(),
+                namespace: settings.workload.namespace.clone(),
+                order: Box::new(settings.order()),
+            }))
         }
         Wish::Preview(scope) => Ok(Made::Previewed(
-            clean(client, settings, scope, None, &say).await?,
+            clean(client, settings, &kubeconfig, scope, None, &say).await?,
         )),
         Wish::Clean(scope) => {
             let preview = preview.ok_or_else(|| eyre!("there is no preview"))?;
-            clean(client, settings, scope, Some(preview), &say).await?;
-            Ok(Made::Nothing)
+            clean(client, settings, &kubeconfig, scope, Some(preview), &say).await?;
+            if scope != Scope::All {
+                return Ok(Made::Nothing);
+            }
+            let kubeconfig = kubeconfig.display().to_string();
+            Ok(Made::Cluster(Cluster::Gone { kubeconfig }))
         }
         Wish::Switch { on } => {
             let paths = super::paths(client, settings).await?;
@@ -239,11 +273,12 @@ async fn fulfil(
 async fn clean(
     client: &Client,
     settings: &Settings,
+    kubeconfig: &Path,
     scope: Scope,
     preview: Option<&Preview>,
     say: &mpsc::UnboundedSender<Progress>,
 ) -> Result<Preview> {
-    let cleaning = Cleaning::new(client, settings, &[]).await?;
+    let cleaning = Cleaning::new(client, settings, kubeconfig.to_owned(), &[]).await?;
     let Some(preview) = preview else {
         return cleaning.preview(scope).await;
     };

@@ -45,6 +45,19 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// These settings.
+    pub const fn of(file: PathBuf) -> Self {
+        Self { config: Some(file) }
+    }
+
+    /// Reads and checks the settings, if there are any.
+    pub fn load_any(&self) -> Result<Option<Settings>> {
+        if self.config.is_none() && file::find(None).is_err() {
+            return Ok(None);
+        }
+        self.load().map(Some)
+    }
+
     /// Reads and checks the settings; every mistake is told.
     pub fn load(&self) -> Result<Settings> {
         let path = file::find(self.config.as_deref())?;
@@ -97,17 +110,13 @@ pub async fn paths(client: &Client, settings: &Settings) -> Result<Paths> {
     })
 }
 
-/// Where the credentials of the cluster that `settings` name are kept.
-pub fn kubeconfig(settings: &Settings) -> Result<PathBuf> {
+/// Where in `state` the credentials of the cluster that `settings` name are kept.
+pub fn kubeconfig(state: &StateDir, settings: &Settings) -> PathBuf {
     let name = format!(
         "{}.{}",
         settings.azure.resource_group, settings.cluster.name
     );
-    Ok(StateDir::find()?
-        .path()
-        .join("azure")
-        .join(name)
-        .join("kubeconfig"))
+    state.path().join("azure").join(name).join("kubeconfig")
 }
 
 /// How long resources of each type took here before.
@@ -115,13 +124,13 @@ pub fn kubeconfig(settings: &Settings) -> Result<PathBuf> {
 pub struct Times(BTreeMap<String, u64>);
 
 impl Times {
-    fn path() -> Result<PathBuf> {
-        Ok(StateDir::find()?.path().join("azure").join("times.json"))
+    fn path(state: &StateDir) -> PathBuf {
+        state.path().join("azure").join("times.json")
     }
 
-    /// What is remembered; what cannot be read is forgotten.
-    pub fn load() -> Self {
-        let read = || serde_json::from_slice(&fs::read(Self::path().ok()?).ok()?).ok();
+    /// What is remembered in `state`; what cannot be read is forgotten.
+    pub fn load(state: &StateDir) -> Self {
+        let read = || serde_json::from_slice(&fs::read(Self::path(state)).ok()?).ok();
         Self(read().unwrap_or_default())
     }
 
@@ -140,8 +149,8 @@ impl Times {
     }
 
     /// Remembers; estimates are not worth failing for.
-    pub fn save(&self) {
-        let Ok(path) = Self::path() else { return };
+    pub fn save(&self, state: &StateDir) {
+        let path = Self::path(state);
         if let Some(dir) = path.parent() {
             let _ = fs::create_dir_all(dir);
         }

@@ -7,9 +7,12 @@ use serde_json::json;
 
 use super::{ConfigArgs, Times, bars::Bars, confirm, words};
 use crate::{
-    adapters::azure::{
-        Client, apply, kubernetes,
-        plan::{self, Planned},
+    adapters::{
+        azure::{
+            Client, apply, kubernetes,
+            plan::{self, Planned},
+        },
+        journal::StateDir,
     },
     app::{logging, signals},
     commands::{complain, on_runtime, print},
@@ -68,7 +71,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let settings = args.config.load()?;
     on_runtime(async {
         let client = super::sign_in(&settings).await?;
-        let mut times = Times::load();
+        let state = StateDir::find()?;
+        let mut times = Times::load(&state);
         let mut planned = plan::make(&client, &settings, &|kind| times.seconds(kind)).await?;
         if let Some(dir) = &args.export {
             return export(&planned, dir);
@@ -92,7 +96,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             bail!("something stands in the way: nothing was changed");
         }
         agree(&planned.plan, args.yes, args.repair)?;
-        make(&client, &settings, &planned, args.json, &mut times).await
+        let made = make(&client, &settings, &planned, args.json, &mut times).await;
+        times.save(&state);
+        made
     })
 }
 
@@ -176,13 +182,13 @@ pub async fn make(
     let interrupted = signals::interrupted()?;
     let done = {
         let mut tell = teller(json, times);
-        let work = carry_out(client, settings, planned, &mut tell);
+        let kubeconfig = super::kubeconfig(&StateDir::find()?, settings);
+        let work = carry_out(client, settings, planned, kubeconfig, &mut tell);
         tokio::select! {
             done = work => Some(done),
             () = interrupted => None,
         }
     };
-    times.save();
     let Some(done) = done else {
         complain(
             "cancelling the deployment; what is made already stays, and `aks-tui provision` goes on from there",
@@ -203,17 +209,17 @@ pub async fn make(
 }
 
 /// Makes the plan true, fetches the credentials, waits for the nodes and hands the
-/// storage key to the cluster. Returns where the credentials are.
+/// storage key to the cluster. Returns where the credentials are: at `path`.
 pub async fn carry_out(
     client: &Client,
     settings: &Settings,
     planned: &Planned,
+    path: PathBuf,
     tell: &mut (impl FnMut(Progress) + Send),
 ) -> Result<PathBuf> {
     if !planned.plan.is_done() {
         apply::apply(client, settings, planned, tell).await?;
     }
-    let path = super::kubeconfig(settings)?;
     let cluster = &settings.cluster.name;
     kubernetes::wait_for_cluster(client, &planned.paths, cluster, tell).await?;
     tell(Progress::Step {

@@ -15,6 +15,7 @@ use crate::{
     adapters::{
         azure::{Client, apply, plan},
         cluster,
+        journal::StateDir,
     },
     app::{logging, signals},
     commands::{
@@ -28,7 +29,7 @@ use crate::{
         effect::Effect,
         workload::{
             Workload,
-            order::{self, Order, Storage},
+            order::{self, Order},
         },
     },
 };
@@ -129,7 +130,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// Makes the plan true, if a person agrees. Gives where the credentials are.
 async fn ground(client: &Client, settings: &Settings, args: &Args) -> Result<PathBuf> {
-    let mut times = Times::load();
+    let state = StateDir::find()?;
+    let mut times = Times::load(&state);
     let planned = plan::make(client, settings, &|kind| times.seconds(kind)).await?;
     let done = planned.plan.is_done();
     if !done {
@@ -143,13 +145,14 @@ async fn ground(client: &Client, settings: &Settings, args: &Args) -> Result<Pat
     }
     provision::agree(&planned.plan, args.yes, false)?;
     let interrupted = signals::interrupted()?;
+    let kubeconfig = super::kubeconfig(&state, settings);
     let mut tell = provision::teller(args.json, &mut times);
     let made = tokio::select! {
-        made = provision::carry_out(client, settings, &planned, &mut tell) => Some(made),
+        made = provision::carry_out(client, settings, &planned, kubeconfig, &mut tell) => Some(made),
         () = interrupted => None,
     };
     drop(tell);
-    times.save();
+    times.save(&state);
     let Some(made) = made else {
         complain("cancelling the deployment; what is made already stays");
         apply::cancel(client, &planned).await?;
@@ -176,17 +179,11 @@ async fn image(client: &Client, settings: &Settings, dir: Option<&Path>) -> Resu
 
 /// What the settings say of a deployment; what a person asks for comes before it.
 fn usual(settings: &Settings, workload: Workload, image: String) -> Order {
-    let share = settings.storage.shares.first().map(|share| Storage::Share {
-        share: share.name.clone(),
-        resource_group: None,
-    });
-    let rounds = u64::from(settings.workload.rounds);
+    let usual = settings.order();
     Order {
         image: Some(image),
-        storage: share,
-        secret: Some(settings.storage.secret.clone()),
-        rounds: (workload == Workload::Perftest).then_some(rounds),
-        ..Order::default()
+        rounds: usual.rounds.filter(|_| workload == Workload::Perftest),
+        ..usual
     }
 }
 

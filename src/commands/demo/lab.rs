@@ -41,6 +41,9 @@ const LOG: &str = "lab.log";
 /// The lab's own directory in that of the run.
 pub(super) const STATE: &str = "state";
 
+/// What the lab says of its Azure, in its own directory.
+pub(super) const AZURE: &str = "azure.json";
+
 /// How the lab is to be.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LabArgs {
@@ -270,6 +273,11 @@ impl Lab {
 /// one that was killed. A lab that stopped itself has removed them.
 pub fn is_there(dir: &Path) -> bool {
     dir.join(STATE).is_dir()
+}
+
+/// Whether there is an Azure in front of it.
+pub fn has_azure(dir: &Path) -> bool {
+    dir.join(STATE).join(AZURE).is_file()
 }
 
 /// Removes what labs have left whose run nobody goes on with: the cockpit is

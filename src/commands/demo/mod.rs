@@ -7,7 +7,12 @@
 mod lab;
 mod scratch;
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use self::lab::{Lab, LabArgs};
 use crate::{
@@ -25,15 +30,21 @@ use crate::{
     },
     cli::{CLIENT, LooksArgs, SERVER},
     core::{
+        azure::desk::Wish,
         event::{Event, Fact, Feed, FeedState, Trouble},
         update::ui::Ui,
     },
 };
 use color_eyre::eyre::{Report, Result, WrapErr, bail, eyre};
 use futures::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    azure::{ConfigArgs, desk},
+    azure::{
+        ConfigArgs,
+        desk::{self, Office},
+    },
     complain, duration,
     headless::{Ending, Faults, Outcome, Plan, Runner, Targets},
 };
@@ -55,10 +66,10 @@ pub struct Args {
     headless: bool,
 
     /// The whole path of a test bed in the cloud, against an Azure on this machine: plan, make,
-    /// deploy, one kill, clean; succeeds only if the kill was survived and nothing is left
+    /// deploy, kill, clean. With --headless it succeeds only if one kill was survived and nothing
+    /// is left
     #[arg(
         long,
-        requires = "headless",
         conflicts_with_all = ["kills", "fault", "duration", "target", "every", "within", "seed", "nodes"]
     )]
     from_scratch: bool,
@@ -104,28 +115,37 @@ pub struct Args {
 
 /// Runs the demo, on the screen or without one.
 pub fn run(args: Args) -> Result<ExitCode> {
-    if args.from_scratch {
-        return scratch::run(args.json, args.lab);
-    }
+    let from_scratch = args.from_scratch;
+    let headless = |args: Args| {
+        if from_scratch {
+            scratch::run(args.json, args.lab)
+        } else {
+            run_headless(&args)
+        }
+    };
     if args.headless {
-        return run_headless(&args);
+        return headless(args);
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         complain(
             "standard input or output is no terminal: running `aks-tui demo --headless` \
              (see --help for its options)",
         );
-        return run_headless(&args);
+        return headless(args);
     }
     run_on_screen(args)
 }
 
 /// The demo's newest run whose cockpit died while its lab could be gone on with.
 pub fn unfinished(state: &StateDir) -> Option<RunInfo> {
+    unfinished_of(state, |_| true)
+}
+
+fn unfinished_of(state: &StateDir, kind: impl Fn(&Path) -> bool) -> Option<RunInfo> {
     let mut runs: Vec<_> = std::fs::read_dir(state.labs())
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|run| lab::is_there(&state.lab(run)))
+        .filter(|run| lab::is_there(&state.lab(run)) && kind(&state.lab(run)))
         .collect();
     runs.sort_unstable();
     let newest_first = runs.iter().rev();
@@ -136,9 +156,10 @@ pub fn unfinished(state: &StateDir) -> Option<RunInfo> {
 
 /// Goes on with the unfinished run, if there is one and it can be read; begins
 /// one otherwise.
-fn begin_or_resume(state: &StateDir) -> Laid {
+fn begin_or_resume(state: &StateDir, from_scratch: bool) -> Laid {
     let begin = || wires::begin(&store::run_id(store::wall_ms()));
-    let Some(info) = unfinished(state) else {
+    let same_kind = |dir: &Path| lab::has_azure(dir) == from_scratch;
+    let Some(info) = unfinished_of(state, same_kind) else {
         return begin();
     };
     match wires::resume(&info.run, &info.path) {
@@ -160,7 +181,7 @@ fn begin_or_resume(state: &StateDir) -> Laid {
     }
 }
 
-fn run_on_screen(args: Args) -> Result<ExitCode> {
+fn run_on_screen(mut args: Args) -> Result<ExitCode> {
     let looks = Looks::load(&args.looks)?;
     logging::to_pane();
     super::on_runtime(async {
@@ -171,15 +192,18 @@ fn run_on_screen(args: Args) -> Result<ExitCode> {
             mut socket,
             model,
             log_since_ms,
-        } = begin_or_resume(&state);
+        } = begin_or_resume(&state, args.from_scratch);
         let wishes = socket.split_azure();
-        desk::start(
-            ConfigArgs::default(),
-            socket.sink(),
-            wishes,
-            socket.closing(),
-        );
-        let ui = Ui::new(fastrand::u64(..));
+        let mut ui = Ui::new(fastrand::u64(..));
+        let mut scratch = None;
+        if args.from_scratch {
+            args.lab.azure = Some(scratch::TIME_SCALE);
+            ui.order = scratch::load(&args.lab);
+            scratch = Some(wishes);
+        } else {
+            let office = Office::usual(ConfigArgs::default())?;
+            desk::start(office, socket.sink(), wishes, socket.closing());
+        }
         let cockpit = match Cockpit::open(looks, model, ui, wires) {
             Ok(cockpit) => cockpit,
             Err(error) => {
@@ -192,6 +216,7 @@ fn run_on_screen(args: Args) -> Result<ExitCode> {
             run: run.name.clone(),
             args: args.lab,
             log_since_ms,
+            scratch,
         };
         let holder = tokio::spawn(held.hold(socket, run.sink.clone()));
         let (left, _) = cockpit.run().await;
@@ -211,13 +236,16 @@ struct Held {
     run: String,
     args: LabArgs,
     log_since_ms: Option<i64>,
+    /// Wishes about Azure, if there is nothing but an Azure at first; until the lab
+    /// is there, they wait.
+    scratch: Option<mpsc::Receiver<Wish>>,
 }
 
 impl Held {
     /// Starts or finds the lab while the screen is drawn already, starts the
     /// cluster adapter on it, and starts a lab that died again. Ends when the
     /// run is closed, with the lab if there is one.
-    async fn hold(self, socket: Socket, sink: Sink) -> Option<Lab> {
+    async fn hold(mut self, socket: Socket, sink: Sink) -> Option<Lab> {
         lab::reap(&self.state, Some(&self.run));
         let dir = self.state.lab(&self.run);
         let closing = socket.closing();
@@ -232,9 +260,19 @@ impl Held {
             )
             .await;
         loop {
-            let pause = match Lab::hold(&dir, &self.run, &self.args, closing.cancelled()).await {
+            let held = Lab::hold(&dir, &self.run, &self.args, closing.cancelled()).await;
+            let pause = match held {
                 Ok(Some(mut lab)) => {
-                    plug = plug.into(options(lab.kubeconfig(), self.log_since_ms));
+                    let options = match self.options(&lab, &dir, &sink, &closing) {
+                        Ok(options) => options,
+                        Err(error) => {
+                            plug.say(&sink, format!("{error:#}")).await;
+                            closing.cancelled().await;
+                            plug.pulled().await;
+                            return Some(lab);
+                        }
+                    };
+                    plug = plug.into(options);
                     tokio::select! {
                         () = closing.cancelled() => {
                             plug.pulled().await;
@@ -267,6 +305,28 @@ impl Held {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+}
+
+impl Held {
+    /// What the cockpit is to look at; from scratch, nothing yet, and Azure is at
+    /// hand from now on.
+    fn options(
+        &mut self,
+        lab: &Lab,
+        dir: &Path,
+        sink: &Sink,
+        closing: &CancellationToken,
+    ) -> Result<cluster::Options> {
+        let mut options = options(lab.kubeconfig(), self.log_since_ms);
+        if self.args.azure.is_some() {
+            options.nowhere = Some("no cluster yet".to_owned());
+            let office = scratch::office(dir)?;
+            if let Some(wishes) = self.scratch.take() {
+                desk::start(office, sink.clone(), wishes, closing.clone());
+            }
+        }
+        Ok(options)
     }
 }
 
@@ -313,13 +373,14 @@ impl Plug {
 
 fn options(kubeconfig: PathBuf, log_since_ms: Option<i64>) -> cluster::Options {
     cluster::Options {
+        lease: Some(kubeconfig.clone()),
         kubeconfig: Some(kubeconfig),
+        nowhere: None,
         context: None,
         namespace: None,
         client_selector: CLIENT.into(),
         server_selector: SERVER.into(),
         read_only: false,
-        hold_lease: true,
         log_since_ms,
     }
 }

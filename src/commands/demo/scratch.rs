@@ -1,8 +1,9 @@
 //! `aks-tui demo --from-scratch`: the whole path of a test bed in the cloud, against
 //! an Azure on this machine: plan, make, deploy, kill, clean.
 //!
-//! Every step is the command that a person would type, run as a process of its own
-//! against other addresses; there is no other way through any of them.
+//! Without a screen every step is the command that a person would type, run as a
+//! process of its own against other addresses; on the screen a person presses the
+//! keys. There is no other way through any of them.
 
 use std::{
     fs,
@@ -21,9 +22,15 @@ use super::lab::{self, Lab, LabArgs};
 use crate::{
     adapters::journal::{StateDir, store},
     app::{logging, signals},
-    commands::{complain, print},
+    commands::{
+        azure::{ConfigArgs, desk::Office},
+        complain, print,
+    },
     config::write,
-    core::azure::settings::{CloudName, Settings, SignIn},
+    core::{
+        azure::settings::{CloudName, Settings, SignIn},
+        workload::order::Order,
+    },
 };
 
 /// The file share of the demo.
@@ -37,7 +44,7 @@ const CLUSTER: &str = "demo-cluster";
 const OWN: &str = "own";
 
 /// How many times faster than Azure the simulator is: the whole takes a minute.
-const TIME_SCALE: &str = "20";
+pub(super) const TIME_SCALE: &str = "20";
 
 /// What the lab says of its Azure.
 #[derive(Debug, Deserialize)]
@@ -75,18 +82,69 @@ struct Stage {
     told: Told,
 }
 
+impl Endpoints {
+    /// What the lab in `dir` says of its Azure.
+    fn read(dir: &Path) -> Result<Self> {
+        let file = dir.join(lab::STATE).join(lab::AZURE);
+        let text = fs::read(&file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_slice(&text)
+            .wrap_err_with(|| format!("{} is not what it should be", file.display()))
+    }
+
+    /// Who may sign in, in the variables that everybody looks for it in.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AZURE_TENANT_ID", self.tenant.clone()),
+            ("AZURE_CLIENT_ID", self.client_id.clone()),
+            ("AZURE_CLIENT_SECRET", self.client_secret.clone()),
+        ]
+    }
+}
+
+/// Writes what the demo wants in its Azure into `dir`, and says where.
+fn write_settings(dir: &Path, about: &Endpoints) -> Result<PathBuf> {
+    let file = dir.join("aks-tui.yaml");
+    fs::write(&file, write::commented(&settings(about)))
+        .wrap_err_with(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
+}
+
+/// A desk for the Azure of the lab in `dir`. What it keeps is kept there.
+///
+/// # Errors
+/// The lab does not say where its Azure is, or the settings cannot be written.
+pub(super) fn office(dir: &Path) -> Result<Office> {
+    let about = Endpoints::read(dir)?;
+    let config = ConfigArgs::of(write_settings(dir, &about)?);
+    let variables = about.variables();
+    Ok(Office {
+        config,
+        state: StateDir::at(dir.join(OWN)),
+        environment: Box::new(move |wanted| {
+            let mut all = variables.iter();
+            let found = all.find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.clone())
+        }),
+    })
+}
+
+/// What the demo asks of the workload, besides what its settings say.
+pub(super) fn load(load: &LabArgs) -> Order {
+    Order {
+        rate: Some(load.rate.clone()),
+        bytes_per_round: Some(load.bytes_per_round.clone()),
+        ..Order::default()
+    }
+}
+
 impl Stage {
     fn new(dir: PathBuf, about: &Endpoints) -> Result<Self> {
-        let file = dir.join("aks-tui.yaml");
-        fs::write(&file, write::commented(&settings(about)))
-            .wrap_err_with(|| format!("cannot write {}", file.display()))?;
-        let variables = vec![
+        let file = write_settings(&dir, about)?;
+        let mut variables = vec![
             ("AKS_TUI_SETTINGS", file.display().to_string()),
             ("AKS_TUI_STATE", dir.join(OWN).display().to_string()),
-            ("AZURE_TENANT_ID", about.tenant.clone()),
-            ("AZURE_CLIENT_ID", about.client_id.clone()),
-            ("AZURE_CLIENT_SECRET", about.client_secret.clone()),
         ];
+        variables.extend(about.variables());
         Ok(Self {
             dir,
             variables,
@@ -214,6 +272,8 @@ fn settings(about: &Endpoints) -> Settings {
     "demostorage".clone_into(&mut settings.storage.account);
     SHARE.clone_into(&mut settings.storage.shares[0].name);
     "demoregistry".clone_into(&mut settings.registry.name);
+    // A person has time to look, and to kill.
+    settings.workload.rounds = 0;
     settings
 }
 
@@ -252,10 +312,7 @@ pub fn run(json: bool, mut lab_args: LabArgs) -> Result<ExitCode> {
 }
 
 async fn play(dir: &Path, load: &LabArgs) -> Result<Told> {
-    let file = dir.join(lab::STATE).join("azure.json");
-    let text = fs::read(&file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
-    let about: Endpoints = serde_json::from_slice(&text)
-        .wrap_err_with(|| format!("{} is not what it should be", file.display()))?;
+    let about = Endpoints::read(dir)?;
     let mut stage = Stage::new(dir.to_owned(), &about)?;
     stage.play(load).await?;
     Ok(stage.told)

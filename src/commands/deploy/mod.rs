@@ -259,10 +259,7 @@ pub(super) async fn bring_up(talk: &mut Talk, plan: &Plan, how: &How) -> Result<
     }
     if let Some(conflict) = plan.conflicts.first().filter(|_| !how.force) {
         let why = eyre!(
-            "{}: {} belongs to {}; nothing was changed: let it have it, or take it over with --force-conflicts",
-            conflict.object,
-            conflict.field,
-            conflict.owner
+            "{conflict}; nothing was changed: let it have it, or take it over with --force-conflicts"
         );
         return fail(how.json, Some(plan), why);
     }

@@ -5,10 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::core::deploy::{Change, Field, Plan, Planned};
-
-/// Columns of a value before it is cut.
-const WIDE: usize = 100;
+use crate::core::deploy::{Change, Plan, Planned};
 
 /// A plan, for a person: what it is about, what would be done to which object,
 /// and what to know before. With `fields`, every field that would change.
@@ -34,7 +31,7 @@ pub(in crate::commands) fn objects(text: &mut String, plan: &Plan, fields: bool)
         let _ = writeln!(
             text,
             "{} {} {}",
-            sign(object.change),
+            object.change.sign(),
             object.kind,
             object.name
         );
@@ -43,11 +40,7 @@ pub(in crate::commands) fn objects(text: &mut String, plan: &Plan, fields: bool)
         }
     }
     for conflict in &plan.conflicts {
-        let _ = writeln!(
-            text,
-            "! {}: {} belongs to {}",
-            conflict.object, conflict.field, conflict.owner
-        );
+        let _ = writeln!(text, "! {conflict}");
     }
     for note in &plan.notes {
         let _ = writeln!(text, "note: {note}");
@@ -61,36 +54,7 @@ fn details(text: &mut String, planned: &Planned) {
         }
     }
     for field in &planned.fields {
-        let _ = writeln!(text, "    {}", changed(field));
-    }
-}
-
-fn changed(field: &Field) -> String {
-    let path = &field.path;
-    match (&field.before, &field.after) {
-        (Some(before), Some(after)) => format!("~ {path}: {} -> {}", short(before), short(after)),
-        (None, Some(after)) => format!("+ {path}: {}", short(after)),
-        (Some(before), None) => format!("- {path}: {}", short(before)),
-        (None, None) => path.clone(),
-    }
-}
-
-fn short(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= WIDE {
-        return text;
-    }
-    let cut: String = text.chars().take(WIDE).collect();
-    format!("{cut}...")
-}
-
-const fn sign(change: Change) -> &'static str {
-    match change {
-        Change::Create => "+",
-        Change::Change => "~",
-        Change::Same => "=",
-        Change::Delete => "-",
-        Change::Leave => " ",
+        let _ = writeln!(text, "    {field}");
     }
 }
 
@@ -131,6 +95,7 @@ impl Told<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::deploy::Field;
     use serde_json::json;
 
     #[test]

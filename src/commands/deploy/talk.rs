@@ -18,9 +18,9 @@ use crate::{
     },
     cli::{CLIENT, SERVER},
     core::{
-        deploy::{Plan, Stage},
+        deploy::{Plan, Stage, silence},
         effect::Effect,
-        event::{Event, Fact, Feed, FeedState},
+        event::{Event, Fact},
         model::Model,
         time::Time,
         workload::{FAREWELL, GREETING, Role, SERVER_GREETING, Workload},
@@ -145,16 +145,7 @@ impl Talk {
 
     /// Nothing was heard of new work.
     fn silence(&self, within: Duration) -> color_eyre::eyre::Report {
-        let heard = match self
-            .model
-            .feed(Feed::Log(Role::Client))
-            .map(|feed| &feed.state)
-        {
-            Some(FeedState::Broken { why, .. }) => format!("its log cannot be read: {why}"),
-            Some(FeedState::Waiting { what }) => format!("its log waits for {what}"),
-            _ if self.model.deploy.stage != Stage::Working => "the cluster does not answer".into(),
-            _ => "its log tells of none: `kubectl logs` shows it".into(),
-        };
+        let heard = silence(&self.model);
         eyre!(
             "rolled out, but the client has done no new work within {} s: {heard}",
             within.as_secs()

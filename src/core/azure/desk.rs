@@ -10,7 +10,7 @@ use super::{
     plan::{Action, Plan},
     progress::{Progress, Resource},
 };
-use crate::core::time::Time;
+use crate::core::{time::Time, workload::order::Order};
 
 /// Lines that are kept to be read again.
 const LINES_KEPT: usize = 200;
@@ -56,6 +56,27 @@ impl Wish {
     }
 }
 
+/// The cluster of the test bed, as far as it must be known to look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cluster {
+    /// It is there.
+    There {
+        /// The file with its credentials.
+        kubeconfig: String,
+        /// Where its workload is to be.
+        namespace: String,
+        /// What a deployment there asks for.
+        #[serde(default)]
+        order: Box<Order>,
+    },
+    /// It is gone.
+    Gone {
+        /// The file with the credentials that it had.
+        kubeconfig: String,
+    },
+}
+
 /// Something that was seen of Azure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +92,8 @@ pub enum Seen {
     Previewed(Preview),
     /// Something is further than before.
     Progress(Progress),
+    /// The test bed's cluster can be reached from now on, or is gone.
+    Cluster(Cluster),
     /// A wish is over.
     Ended {
         /// Which.
@@ -96,6 +119,8 @@ pub struct Desk {
     pub lines: VecDeque<(Time, String)>,
     /// What came of the last wish: nothing, or why it failed.
     pub outcome: Option<(Wish, Option<String>)>,
+    /// What was last heard of the test bed's cluster.
+    pub cluster: Option<Cluster>,
 }
 
 impl Desk {
@@ -128,6 +153,7 @@ impl Desk {
             Seen::Progress(Progress::Wait { why, seconds }) => {
                 self.say(at, format!("{why}; again in {seconds:.0} s"));
             }
+            Seen::Cluster(cluster) => self.cluster = Some(cluster.clone()),
             Seen::Ended { wish, failure } => {
                 self.busy = None;
                 self.outcome = Some((*wish, failure.clone()));
@@ -137,6 +163,24 @@ impl Desk {
                     self.preview = None;
                 }
             }
+        }
+    }
+
+    /// Whoever was doing something is dead. What was begun in Azure goes on there.
+    pub fn interrupt(&mut self) {
+        if let Some((wish, _)) = self.busy.take() {
+            let why = "the cockpit ended before it did; a new plan shows what there is";
+            self.outcome = Some((wish, Some(why.to_owned())));
+            self.plan = None;
+            self.preview = None;
+        }
+    }
+
+    /// What a deployment onto the test bed's cluster asks for, if it is there.
+    pub fn order(&self) -> Order {
+        match &self.cluster {
+            Some(Cluster::There { order, .. }) => Order::clone(order),
+            _ => Order::default(),
         }
     }
 

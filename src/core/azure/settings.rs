@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::workload::order::{self, Order};
+
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -314,6 +316,26 @@ impl Default for Workload {
             coordinator_port: 50500,
             log_dir: "/ambrosia_logs".to_owned(),
             log_trigger_mib: 1024,
+        }
+    }
+}
+
+impl Settings {
+    /// What a deployment onto this test bed asks for.
+    pub fn order(&self) -> Order {
+        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let share = self.storage.shares.first();
+        let shares = share.filter(|_| !self.storage.account.is_empty());
+        Order {
+            image: given(&self.workload.image),
+            storage: shares.map(|share| order::Storage::Share {
+                share: share.name.clone(),
+                // The secret names the account: nobody has to look for it.
+                resource_group: None,
+            }),
+            rounds: Some(self.workload.rounds.into()),
+            secret: given(&self.storage.secret),
+            ..Order::default()
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::core::{
     event::Fact,
     time::Time,
     trial::{Before, Trial, TrialId},
+    workload::Role,
 };
 
 /// All trials, oldest first.
@@ -121,6 +122,12 @@ impl Ledger {
             rto_from_heal: Spread::of(timed().filter_map(Trial::recovery_time_from_heal)),
             coarse: reached().any(|trial| trial.coarse),
         }
+    }
+
+    /// A side of the workload begins anew: what it said before is no measure of
+    /// what it will say.
+    pub(super) fn forget(&mut self, role: Role) {
+        self.before.forget(role);
     }
 
     /// A fact came in. Returns whether any trial changed.

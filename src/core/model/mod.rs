@@ -42,6 +42,8 @@ pub struct Model {
     pub now: Time,
     /// Which cluster is looked at.
     pub cluster: ClusterInfo,
+    /// Why none is, if none is.
+    pub nowhere: Option<String>,
     /// How every stream is doing.
     pub feeds: BTreeMap<Feed, FeedStatus>,
     /// What the user may do, as far as it was asked.
@@ -163,8 +165,31 @@ impl Model {
         let Event { at, fact } = event;
         let at = *at;
         self.now = self.now.max(at);
+        match fact {
+            Fact::LogBegan { role, .. } if self.deploy.begins_anew() => self.forget(*role),
+            Fact::Turned { .. } => Role::ALL.into_iter().for_each(|role| self.forget(role)),
+            _ => {}
+        }
         let moved = self.ledger.observe(at, fact) | self.deploy.apply(at, fact);
         self.apply_fact(at, fact) | moved
+    }
+
+    /// A side of the workload is another one from now on.
+    fn forget(&mut self, role: Role) {
+        self.sides[role as usize] = Side::default();
+        self.ledger.forget(role);
+    }
+
+    /// Another cluster, or none. Trials, curve and log are history, and stay.
+    fn turn(&mut self, at: Time, nowhere: Option<&String>) {
+        self.throughput.interrupt(at);
+        self.cluster = ClusterInfo::default();
+        self.nowhere = nowhere.cloned();
+        self.feeds.clear();
+        self.permissions.clear();
+        self.around = Around::default();
+        self.pods = Pods::default();
+        self.finishing = None;
     }
 
     fn apply_fact(&mut self, at: Time, fact: &Fact) -> bool {
@@ -173,8 +198,10 @@ impl Model {
             Fact::CockpitResumed => {
                 self.throughput.interrupt(at);
                 self.feeds.clear();
+                self.azure.interrupt();
             }
             Fact::RunEnded => self.ended = true,
+            Fact::Turned { nowhere } => self.turn(at, nowhere.as_ref()),
             Fact::Cluster(info) => self.cluster = info.clone(),
             Fact::Feed { feed, state } => self.apply_feed(at, *feed, state),
             Fact::Permission { action, allowed } => {

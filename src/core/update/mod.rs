@@ -2,6 +2,7 @@
 
 mod azure;
 pub mod bed;
+mod deploy;
 pub mod fault;
 pub mod log;
 pub mod palette;
@@ -155,6 +156,11 @@ fn act(ui: &mut Ui, live: &Model, action: Action) -> Result<Option<Effect>, Stri
         | Action::AzureCleanAuth
         | Action::AzureCleanLogs
         | Action::AzureCancel => return azure::act(ui, live, action),
+        Action::Deploy
+        | Action::DeployFresh
+        | Action::DeployForce
+        | Action::Undeploy
+        | Action::UndeployStorage => return deploy::act(ui, live, action),
         Action::Filter | Action::Search => prompt(ui, action),
         Action::NextMatch | Action::PreviousMatch => {
             return find(ui, live, action == Action::NextMatch).map(|()| None);
@@ -336,6 +342,9 @@ fn accept(ui: &mut Ui, live: &Model) -> Result<Option<Effect>, String> {
     if matches!(ui.dialog, Some(Dialog::Azure(_))) {
         return azure::accept(ui, live);
     }
+    if matches!(ui.dialog, Some(Dialog::Deploy(_))) {
+        return deploy::accept(ui, live);
+    }
     match ui.dialog.take() {
         None if ui.place == Place::Azure => {
             ui.dialog = bed::open(ui, ui.shown(live));
@@ -409,6 +418,12 @@ fn back(ui: &mut Ui) {
                 ..azure
             }));
         }
+        Some(Dialog::Deploy(deploy)) if deploy.typed.is_some() => {
+            ui.dialog = Some(Dialog::Deploy(ui::DeployUi {
+                typed: None,
+                ..deploy
+            }));
+        }
         Some(_) => {}
         None if ui.place == Place::Azure => ui.place = Place::Cockpit,
         None if ui.frozen.is_some() => ui.frozen = None,
@@ -433,6 +448,9 @@ fn edit(ui: &mut Ui, action: Action) {
             ..
         })
         | Dialog::Azure(ui::AzureUi {
+            typed: Some(typed), ..
+        })
+        | Dialog::Deploy(ui::DeployUi {
             typed: Some(typed), ..
         }),
     ) = &mut ui.dialog

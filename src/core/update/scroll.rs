@@ -2,7 +2,7 @@
 
 use super::{
     pods_that_pass,
-    ui::{AzureUi, Dialog, Place, Ui},
+    ui::{AzureUi, DeployUi, Dialog, Place, Ui},
 };
 use crate::core::{
     action::{Action, Pane},
@@ -116,7 +116,8 @@ fn move_in_dialog(ui: &mut Ui, live: &Model, by: isize) -> Option<Effect> {
             | Dialog::Pod { scroll, .. }
             | Dialog::Trial { scroll, .. }
             | Dialog::Facts { scroll, .. }
-            | Dialog::Azure(AzureUi { scroll, .. }),
+            | Dialog::Azure(AzureUi { scroll, .. })
+            | Dialog::Deploy(DeployUi { scroll, .. }),
         ) => {
             let to = (*scroll as isize).saturating_add(by);
             *scroll = to.clamp(0, ui.room.furthest as isize) as u16;

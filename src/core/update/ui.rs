@@ -13,7 +13,7 @@ use crate::core::{
     model::Model,
     time::Time,
     trial::{Fault, TrialId, Victim},
-    workload::Role,
+    workload::{Role, order::Order},
 };
 
 /// How long a notice stays on the screen.
@@ -49,6 +49,8 @@ pub struct Ui {
     pub injecting: Option<TrialId>,
     /// How long a fault that lasts is to do so.
     pub lasts: Duration,
+    /// What a deployment from here asks for.
+    pub order: Order,
     /// What the last action had to say.
     pub notice: Option<Notice>,
     /// Nothing may be changed, and why: a flag, or a run that is only replayed.
@@ -159,6 +161,8 @@ pub enum Dialog {
         /// First line shown.
         scroll: u16,
     },
+    /// The workload's deployment.
+    Deploy(DeployUi),
     /// The cockpit's own log.
     OwnLog,
 }
@@ -168,6 +172,19 @@ pub enum Dialog {
 pub struct AzureUi {
     /// First line shown.
     pub scroll: u16,
+    /// What was typed of the word that confirms, once it was asked for.
+    pub typed: Option<String>,
+}
+
+/// The dialog about the workload's deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeployUi {
+    /// First line shown.
+    pub scroll: u16,
+    /// A run of its own is asked for.
+    pub fresh: bool,
+    /// Fields of others are taken over.
+    pub force: bool,
     /// What was typed of the word that confirms, once it was asked for.
     pub typed: Option<String>,
 }
@@ -272,6 +289,7 @@ impl Ui {
             window: Some(Duration::from_mins(1)),
             injecting: None,
             lasts: Fault::LASTS,
+            order: Order::default(),
             notice: None,
             locked: None,
             rows: [0; 4],
@@ -323,6 +341,7 @@ impl Ui {
             Some(_) if self.is_typing() => vec![Scope::Text],
             Some(Dialog::Fault(_)) => vec![Scope::Fault, Scope::Dialog],
             Some(Dialog::Azure(_)) => vec![Scope::Azure, Scope::Dialog],
+            Some(Dialog::Deploy(_)) => vec![Scope::Deploy, Scope::Dialog],
             Some(_) => vec![Scope::Dialog],
         }
     }
@@ -336,6 +355,7 @@ impl Ui {
                     | Dialog::Power(_)
                     | Dialog::Prompt { .. }
                     | Dialog::Azure(AzureUi { typed: Some(_), .. })
+                    | Dialog::Deploy(DeployUi { typed: Some(_), .. })
                     | Dialog::Fault(FaultMenu {
                         confirm: Some(Confirm {
                             demand: Demand::Name(_),

@@ -11,7 +11,7 @@ use super::{
     Scene,
     pack::{Part, Row, pack},
 };
-use crate::core::action::Pane;
+use crate::core::action::{Action, Pane, Scope};
 
 /// Draws the surroundings of `pane` with its title and what the title tells,
 /// and returns what is left for its content.
@@ -86,6 +86,15 @@ pub(super) fn titled(
         area.width.saturating_sub(indent),
     );
     inner
+}
+
+/// The beginning of a sentence about what an action does: `W deploys`, or
+/// `Deploy` where it has no key in the cockpit.
+pub(super) fn by_key(scene: &Scene<'_>, action: Action, alone: &str, does: &str) -> String {
+    match scene.keymap.hint(&[Scope::Cockpit, Scope::Global], action) {
+        Some(key) => format!("{key} {does}"),
+        None => alone.to_owned(),
+    }
 }
 
 /// Writes a sentence into the middle of an empty pane, broken into lines.

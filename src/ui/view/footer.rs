@@ -11,11 +11,13 @@ use super::{Scene, pack::cut_line};
 use crate::{
     core::{
         action::{Action, Pane},
+        azure::desk::Wish,
+        deploy::Stage,
         update::{
             fault::{leftovers, offered},
             pattern::Pattern,
             pods_that_pass,
-            ui::{Dialog, Place, Purpose},
+            ui::{AzureUi, DeployUi, Dialog, Place, Purpose},
         },
     },
     ui::format,
@@ -171,6 +173,12 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
             if scene.live.broken().is_some() {
                 actions.push(A::Reconnect);
             }
+            if scene.live.nowhere.is_some() {
+                actions.push(A::AzurePlan);
+            }
+            if scene.live.pods.listed() && scene.live.pods.rows().is_empty() {
+                actions.push(A::Deploy);
+            }
             actions.extend([A::Help, A::Quit]);
             if scene.ui.zoomed {
                 actions.push(A::Zoom);
@@ -200,22 +208,25 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
             }
             actions.extend(offered(scene.live).into_iter().map(A::Inject));
         }
-        Some(Dialog::Palette { .. } | Dialog::Power(_)) => actions.extend([A::Accept, A::Back]),
-        Some(Dialog::Azure(azure)) if azure.typed.is_some() => {
-            actions.extend([A::Accept, A::Back]);
-        }
+        Some(
+            Dialog::Palette { .. }
+            | Dialog::Power(_)
+            | Dialog::Azure(AzureUi { typed: Some(_), .. })
+            | Dialog::Deploy(DeployUi { typed: Some(_), .. }),
+        ) => actions.extend([A::Accept, A::Back]),
         Some(Dialog::Azure(_)) if scene.live.azure.busy.is_some() => {
             actions.extend([A::AzureCancel, A::Back]);
         }
         Some(Dialog::Azure(_)) => {
-            actions.extend([
-                A::Accept,
-                A::AzurePlan,
-                A::AzureClean,
-                A::AzureCleanMost,
-                A::Back,
-            ]);
+            if matches!(&scene.live.azure.outcome, Some((Wish::Provision, None))) {
+                actions.push(A::Deploy);
+            }
+            if scene.live.azure.offer().is_ok() {
+                actions.push(A::Accept);
+            }
+            actions.extend([A::AzurePlan, A::AzureClean, A::AzureCleanMost, A::Back]);
         }
+        Some(Dialog::Deploy(asked)) => actions.extend(worth_for_deploy(scene, asked)),
         Some(_) => actions.extend([A::Back, A::Down, A::Up]),
     }
     let mut seen = Vec::new();
@@ -224,6 +235,33 @@ fn worth_hinting(scene: &Scene<'_>) -> Vec<Action> {
         seen.push(*action);
         new
     });
+    actions
+}
+
+/// What there is to do about a deployment, as far as it is.
+fn worth_for_deploy(scene: &Scene<'_>, asked: &DeployUi) -> Vec<Action> {
+    let deploy = &scene.live.deploy;
+    if deploy.stage.is_busy() || deploy.stage == Stage::Working {
+        return vec![Action::Back, Action::Down, Action::Up];
+    }
+    let mut actions = Vec::new();
+    if deploy.offer(asked.force).is_ok() {
+        actions.push(Action::Accept);
+    }
+    let conflicts = deploy
+        .plan
+        .as_ref()
+        .is_some_and(|it| !it.conflicts.is_empty());
+    if conflicts || asked.force {
+        actions.push(Action::DeployForce);
+    }
+    actions.extend([
+        Action::Deploy,
+        Action::DeployFresh,
+        Action::Undeploy,
+        Action::UndeployStorage,
+        Action::Back,
+    ]);
     actions
 }
 

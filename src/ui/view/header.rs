@@ -211,6 +211,9 @@ fn feeds<'a>(scene: &Scene<'a>) -> Part<'a> {
     if scene.live.ended {
         return Part::text(3, 100, "run ended", theme.muted);
     }
+    if scene.live.nowhere.is_some() {
+        return Part::text(3, 100, "no cluster", theme.warn);
+    }
     if let Some((feed, why, retry_at)) = scene.live.broken() {
         let again = again(retry_at.since(scene.clock));
         let name = feed.name();

@@ -104,6 +104,10 @@ fn empty(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) {
         chrome::sentence(scene, buf, area, &[Line::styled(text, theme.warn)]);
         return;
     }
+    if scene.model.nowhere.is_some() {
+        chrome::sentence(scene, buf, area, &[Line::raw("No cluster, no log.")]);
+        return;
+    }
     let lines: Vec<Line<'_>> = Role::ALL
         .iter()
         .filter(|role| log.source.is_none_or(|source| source == **role))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     core::{
-        action::Pane,
+        action::{Action, Pane},
         event::{ContainerState, Feed, FeedState, Pod},
         model::pods::{restarts, status},
         time::Time,
@@ -75,6 +75,18 @@ pub(super) fn broken<'a>(scene: &Scene<'a>, feed: Feed) -> Option<(&'a str, Dura
 fn empty(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) {
     let theme = scene.theme;
     let cluster = &scene.model.cluster;
+    if let Some(why) = &scene.model.nowhere {
+        let does = "plans a test bed, and makes it";
+        let lines = [
+            Line::styled(format!("Nothing to look at: {why}."), theme.warn),
+            Line::raw(format!(
+                "{}.",
+                chrome::by_key(scene, Action::AzurePlan, "Plan a test bed", does)
+            )),
+        ];
+        chrome::sentence(scene, buf, area, &lines);
+        return;
+    }
     let lines = match (broken(scene, Feed::Pods), scene.model.feed(Feed::Pods)) {
         (Some((why, retry_in)), _) => vec![header::trouble_line(scene, why, retry_in)],
         (None, _) if scene.model.pods.listed() => vec![
@@ -82,7 +94,10 @@ fn empty(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) {
                 format!("No pods in namespace {}.", cluster.namespace),
                 theme.warn,
             ),
-            Line::raw("Deploy the workload, or look elsewhere with -n NAMESPACE."),
+            Line::raw(format!(
+                "{} the workload, or look elsewhere with -n NAMESPACE.",
+                chrome::by_key(scene, Action::Deploy, "Deploy", "deploys")
+            )),
         ],
         (None, feed) => {
             let what = match feed.map(|feed| &feed.state) {

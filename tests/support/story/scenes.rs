@@ -49,6 +49,15 @@ impl Story {
         story
     }
 
+    /// There is no cluster yet.
+    pub fn nowhere() -> Self {
+        let mut story = Self::begun();
+        let nowhere = Some("no cluster yet".into());
+        story.tell(Fact::Turned { nowhere });
+        story.wait(900);
+        story
+    }
+
     /// Connected; the namespace has no pods.
     pub fn empty_namespace() -> Self {
         let mut story = Self::connecting();

@@ -162,6 +162,7 @@ pub(super) fn trouble(failure: Failure) -> Trouble {
     let next = match failure.kind {
         Kind::Forbidden => "ask for the role, or choose another namespace or context",
         Kind::NotFound => "does the namespace exist? `kubectl create namespace NAME` makes it",
+        Kind::Nowhere => "provision one first",
         _ => "nothing was changed; try again",
     };
     Trouble::new(failure.why, next)

@@ -101,6 +101,7 @@ pub async fn carry_out(
         Effect::Azure(_)
         | Effect::LookAtMachines
         | Effect::LookAtAzure(_)
+        | Effect::Connect(_)
         | Effect::OwnLog(_)
         | Effect::Copy(_)
         | Effect::Suspend

@@ -6,9 +6,10 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Scene, scrolling};
+use super::{super::chrome, Scene, folded, scrolling};
 use crate::{
     core::{
+        action::Action as Do,
         azure::{
             clean::{Fate, Preview},
             desk::{Desk, Wish},
@@ -30,37 +31,30 @@ pub(super) fn draw(
     let desk = &scene.model.azure;
     let mut lines = Vec::new();
     head(scene, desk, azure, &mut lines);
+    // While something is made, how far it is matters more than what was planned.
+    let begun = desk.busy.is_some_and(|(wish, _)| wish.changes());
+    if begun {
+        progress(scene, desk, &mut lines);
+        lines.push(Line::default());
+    }
     if let Some(preview) = &desk.preview {
         clean(scene, preview, &mut lines);
     } else if let Some(plan) = &desk.plan {
         planned(scene, plan, &mut lines);
     }
-    progress(scene, desk, &mut lines);
+    if !begun {
+        lines.push(Line::default());
+        progress(scene, desk, &mut lines);
+    }
+    while lines.last().is_some_and(|line| line.width() == 0) {
+        lines.pop();
+    }
     let room = usize::from(body.width.saturating_sub(6)).max(20);
     let lines: Vec<Line<'_>> = lines
         .into_iter()
         .flat_map(|line| folded(line, room))
         .collect();
     scrolling(scene, buf, body, "Azure", &lines, azure.scroll)
-}
-
-/// A line as the lines that it takes: a reason is of no use if its end cannot be
-/// read.
-fn folded(line: Line<'_>, room: usize) -> Vec<Line<'_>> {
-    if line.width() <= room {
-        return vec![line];
-    }
-    let text: String = line
-        .spans
-        .iter()
-        .map(|span| span.content.as_ref())
-        .collect();
-    let first = line.spans.first();
-    let style = first.map_or(line.style, |span| line.style.patch(span.style));
-    format::wrap(&text, room)
-        .into_iter()
-        .map(|part| Line::styled(part.trim_end().to_owned(), style))
-        .collect()
 }
 
 fn head(scene: &Scene<'_>, desk: &Desk, azure: &AzureUi, lines: &mut Vec<Line<'_>>) {
@@ -78,6 +72,13 @@ fn head(scene: &Scene<'_>, desk: &Desk, azure: &AzureUi, lines: &mut Vec<Line<'_
                 theme.bad,
             )),
             None => lines.push(Line::styled(format!("{}: done", wish.words()), theme.good)),
+        }
+        if (wish, failure) == (&Wish::Provision, &None) {
+            let does = "deploys the workload on it";
+            let next = chrome::by_key(scene, Do::Deploy, "Deploy the workload on it", does);
+            lines.push(Line::raw(format!(
+                "The cockpit looks at the cluster now. {next}."
+            )));
         }
     }
     match (desk.offer(), &azure.typed) {
@@ -106,7 +107,8 @@ fn head(scene: &Scene<'_>, desk: &Desk, azure: &AzureUi, lines: &mut Vec<Line<'_
             };
             lines.push(Line::raw(format!("Enter {what}, after a question")));
         }
-        (Err(why), _) if desk.plan.is_some() || desk.preview.is_some() => {
+        // That it goes on is said already.
+        (Err(why), _) if desk.busy.is_none() && (desk.plan.is_some() || desk.preview.is_some()) => {
             lines.push(Line::styled(why, theme.warn));
         }
         (Err(_), _) if desk.busy.is_none() && desk.outcome.is_none() => {
@@ -224,7 +226,6 @@ fn progress(scene: &Scene<'_>, desk: &Desk, lines: &mut Vec<Line<'_>>) {
     if desk.resources.is_empty() && desk.lines.is_empty() {
         return;
     }
-    lines.push(Line::default());
     for resource in &desk.resources {
         let (mark, style) = match resource.state {
             State::Running => ('.', theme.warn),

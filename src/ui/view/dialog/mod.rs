@@ -2,6 +2,7 @@
 //! it must be. What is longer than the screen scrolls.
 
 mod azure;
+mod deploy;
 mod facts;
 mod fault;
 mod help;
@@ -49,6 +50,7 @@ pub(super) fn draw(
             facts,
             scroll,
         } => facts::draw(scene, buf, body, title, facts, *scroll),
+        Dialog::Deploy(asked) => deploy::draw(scene, buf, body, asked),
         Dialog::OwnLog => own_log::draw(scene, buf, body),
         // It is typed in the footer, so that the rows it filters can be seen.
         Dialog::Prompt { .. } => return,
@@ -151,6 +153,25 @@ fn scrolling(
         furthest,
     };
     (area, room)
+}
+
+/// A line as the lines that it takes: a reason is of no use if its end cannot be
+/// read.
+fn folded(line: Line<'_>, room: usize) -> Vec<Line<'_>> {
+    if line.width() <= room {
+        return vec![line];
+    }
+    let text: String = line
+        .spans
+        .iter()
+        .map(|span| span.content.as_ref())
+        .collect();
+    let first = line.spans.first();
+    let style = first.map_or(line.style, |span| line.style.patch(span.style));
+    format::wrap(&text, room)
+        .into_iter()
+        .map(|part| Line::styled(part.trim_end().to_owned(), style))
+        .collect()
 }
 
 /// Columns of the names in a dialog of fields.

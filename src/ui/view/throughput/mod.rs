@@ -16,7 +16,7 @@ use self::{plot::Plot, reduce::Reduced};
 use super::{Scene, chrome, header, pack::Part, pods::broken};
 use crate::{
     core::{
-        action::Pane,
+        action::{Action, Pane},
         event::{Feed, FeedState},
         model::Model,
         time::Time,
@@ -45,7 +45,11 @@ pub(super) fn draw(scene: &Scene<'_>, buf: &mut Buffer, area: Rect) -> Rect {
         return inner;
     }
     if scene.model.throughput.points().is_empty() && scene.model.rounds.is_empty() {
-        chrome::sentence(scene, buf, inner, &[waiting(scene)]);
+        if scene.model.nowhere.is_some() {
+            chrome::sentence(scene, buf, inner, &way(scene));
+        } else {
+            chrome::sentence(scene, buf, inner, &[waiting(scene)]);
+        }
         return inner;
     }
     let curve = if beside {
@@ -129,6 +133,29 @@ fn current_size(model: &Model) -> Option<u64> {
 /// more.
 fn size_index(size: u64) -> usize {
     (LARGEST_MESSAGE.ilog2().saturating_sub(size.max(1).ilog2())) as usize
+}
+
+/// What to do where there is nothing yet, from a test bed to its end.
+fn way(scene: &Scene<'_>) -> [Line<'static>; 4] {
+    [
+        (
+            Action::AzurePlan,
+            "Plan",
+            "plans a test bed in Azure, and makes it",
+        ),
+        (Action::Deploy, "Deploy", "deploys the workload on it"),
+        (
+            Action::FaultMenu,
+            "Break",
+            "breaks it, and its recovery is measured",
+        ),
+        (
+            Action::AzureClean,
+            "Clean up",
+            "cleans up, until nothing is left",
+        ),
+    ]
+    .map(|(action, alone, does)| Line::raw(chrome::by_key(scene, action, alone, does)))
 }
 
 /// Why there is no curve yet.
