@@ -143,7 +143,9 @@ impl Hand {
             Fault::NodeRestart
             | Fault::NodePowerOff
             | Fault::NodeDeallocate
-            | Fault::NodeReimage => Err("nobody here speaks to Azure".to_owned()),
+            | Fault::NodeReimage => self
+                .may_act()
+                .and(Err("nobody here speaks to Azure".to_owned())),
         };
         if let Err(reason) = outcome {
             let refused = Fact::FaultRefused {
@@ -195,11 +197,16 @@ impl Hand {
         }
     }
 
-    /// A session to act with, unless nothing may be done.
-    async fn armed(&self) -> Result<Arc<Session>, String> {
+    fn may_act(&self) -> Outcome {
         if self.context.options.read_only {
             return Err("this cockpit is read-only; start it without --read-only".to_owned());
         }
+        Ok(())
+    }
+
+    /// A session to act with, unless nothing may be done.
+    async fn armed(&self) -> Result<Arc<Session>, String> {
+        self.may_act()?;
         self.context
             .access
             .session()
