@@ -1,6 +1,6 @@
 //! `aks-tui`: the cockpit on any cluster.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use color_eyre::eyre::Result;
 
@@ -55,9 +55,10 @@ pub fn run(args: ClusterArgs, looks: &LooksArgs, config: &ConfigArgs) -> Result<
                 fact: Fact::Trouble(trouble),
             });
         }
-        let wishes = socket.split_azure();
-        desk::start(office, socket.sink(), wishes, socket.closing());
-        hands::start(config.clone(), &mut socket, options.read_only);
+        let (wishes, orders) = (socket.split_azure(), socket.split_machines());
+        let (sink, closing) = (socket.sink(), socket.closing());
+        desk::start(Arc::clone(&office), sink.clone(), wishes, closing.clone());
+        hands::start(office, sink, orders, closing, options.read_only);
         let adapter = socket.start(options);
         let opened = Cockpit::open(looks, model, ui, wires);
         let left = match opened {

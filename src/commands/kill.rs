@@ -9,7 +9,7 @@ use color_eyre::eyre::{Result, bail, eyre};
 use serde::Serialize;
 
 use super::{
-    azure::{ConfigArgs, hands},
+    azure::{ConfigArgs, desk::Office, hands},
     complain, duration,
     headless::{Ending, Faults, Plan, Runner, Targets, TrialOutcome},
 };
@@ -106,7 +106,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         if of_machines && hands::warn() {
             complain(UNSUPPORTED);
         }
-        hands::start(args.config, &mut socket, false);
+        let orders = socket.split_machines();
+        let office = Office::usual(args.config)?;
+        hands::start(office, socket.sink(), orders, socket.closing(), false);
         let adapter = socket.start(args.cluster.into());
         let stop = async {
             interrupted.await;

@@ -43,17 +43,31 @@ pub struct Office {
 
 impl Office {
     /// The user's own.
-    pub fn usual(config: ConfigArgs) -> Result<Self> {
-        Ok(Self {
+    pub fn usual(config: ConfigArgs) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             config,
             state: StateDir::find()?,
             environment: Box::new(credential::environment),
-        })
+        }))
+    }
+
+    /// Signs in for somebody on whose screen nothing else may be written: what must
+    /// wait is told to the cockpit's own log.
+    pub(super) async fn sign_in(&self, settings: &Settings) -> Result<Client> {
+        let cloud = Cloud::of(&settings.azure)?;
+        let identity = credential::sign_in(&settings.azure, &cloud, &*self.environment).await?;
+        let listener = |notice| tracing::info!(?notice, "Azure");
+        Ok(Client::new(cloud, identity, Arc::new(listener)))
     }
 }
 
 /// Fulfils wishes until nobody has any more, or the run is closed.
-pub fn start(office: Office, sink: Sink, wishes: mpsc::Receiver<Wish>, closing: CancellationToken) {
+pub fn start(
+    office: Arc<Office>,
+    sink: Sink,
+    wishes: mpsc::Receiver<Wish>,
+    closing: CancellationToken,
+) {
     tokio::spawn(async move {
         let (say, said) = mpsc::unbounded_channel();
         let mut desk = Desk {
@@ -71,7 +85,7 @@ pub fn start(office: Office, sink: Sink, wishes: mpsc::Receiver<Wish>, closing: 
 }
 
 struct Desk {
-    office: Office,
+    office: Arc<Office>,
     sink: Sink,
     say: mpsc::UnboundedSender<Progress>,
     client: Option<Client>,

@@ -8,8 +8,9 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 use color_eyre::eyre::{Result, bail};
 use futures::future::join_all;
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, lookout};
+use super::{desk::Office, lookout};
 use crate::{
     adapters::{
         azure::{
@@ -20,7 +21,6 @@ use crate::{
         journal::StateDir,
         sink::{Closed, Sink},
     },
-    app::wires::Socket,
     core::{
         around::Ability,
         azure::{
@@ -42,16 +42,20 @@ const AGAIN: [Duration; 4] = [
 ];
 
 /// Does what is asked of Azure's machines until the run is closed.
-pub fn start(config: ConfigArgs, socket: &mut Socket, read_only: bool) {
-    let mut orders = socket.split_machines();
-    let closing = socket.closing();
+pub fn start(
+    office: Arc<Office>,
+    sink: Sink,
+    mut orders: mpsc::Receiver<Effect>,
+    closing: CancellationToken,
+    read_only: bool,
+) {
     let (looks, looking) = mpsc::channel(8);
-    let lookout = lookout::keep(config.clone(), socket.sink(), looking);
+    let lookout = lookout::keep(Arc::clone(&office), sink.clone(), looking);
     tokio::spawn(closing.clone().run_until_cancelled_owned(lookout));
     let hands = Arc::new(Hands {
-        config,
+        office,
         looks,
-        sink: socket.sink(),
+        sink,
         read_only,
         bed: Mutex::default(),
     });
@@ -114,7 +118,7 @@ impl Bed {
 }
 
 struct Hands {
-    config: ConfigArgs,
+    office: Arc<Office>,
     looks: mpsc::Sender<Look>,
     sink: Sink,
     read_only: bool,
@@ -144,8 +148,8 @@ impl Hands {
         if let Some(bed) = &*bed {
             return Ok(Arc::clone(bed));
         }
-        let settings = self.config.load()?;
-        let client = super::sign_in_quietly(&settings).await?;
+        let settings = self.office.config.load()?;
+        let client = self.office.sign_in(&settings).await?;
         let paths = super::paths(&client, &settings).await?;
         let found = Arc::new(Bed {
             client,

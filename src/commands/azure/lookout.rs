@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use color_eyre::eyre::Result;
 use tokio::sync::mpsc;
 
-use super::ConfigArgs;
+use super::desk::Office;
 use crate::{
     adapters::{
         azure::{preflight, sight::Looker},
@@ -35,12 +35,12 @@ const BEGUN: Duration = Duration::from_secs(2);
 
 /// Looks as it is told to, until nobody tells any more.
 pub async fn keep(
-    config: ConfigArgs,
+    office: Arc<Office>,
     sink: Sink,
     mut orders: mpsc::Receiver<Look>,
 ) -> Result<(), Closed> {
     let mut lookout = Lookout {
-        config,
+        office,
         sink,
         looker: None,
         before: None,
@@ -68,7 +68,7 @@ pub async fn keep(
 }
 
 struct Lookout {
-    config: ConfigArgs,
+    office: Arc<Office>,
     sink: Sink,
     looker: Option<Looker>,
     before: Option<Arc<Sight>>,
@@ -115,8 +115,8 @@ impl Lookout {
         let looker = match &mut self.looker {
             Some(looker) => looker,
             none => {
-                let settings = self.config.load()?;
-                let client = super::sign_in_quietly(&settings).await?;
+                let settings = self.office.config.load()?;
+                let client = self.office.sign_in(&settings).await?;
                 let wanted = &settings.azure.subscription;
                 let subscription = preflight::subscription(&client, wanted).await?;
                 none.insert(Looker::new(client, settings, &subscription))

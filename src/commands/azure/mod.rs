@@ -91,15 +91,6 @@ pub async fn sign_in(settings: &Settings) -> Result<Client> {
     Ok(Client::new(cloud, identity, Arc::new(listener)))
 }
 
-/// Signs in for somebody on whose screen nothing else may be written: what must wait
-/// is told to the cockpit's own log.
-pub async fn sign_in_quietly(settings: &Settings) -> Result<Client> {
-    let cloud = Cloud::of(&settings.azure)?;
-    let identity = credential::sign_in(&settings.azure, &cloud, &credential::environment).await?;
-    let listener = |notice| tracing::info!(?notice, "Azure");
-    Ok(Client::new(cloud, identity, Arc::new(listener)))
-}
-
 /// Where the things of the test bed are that `settings` name.
 pub async fn paths(client: &Client, settings: &Settings) -> Result<Paths> {
     let subscription = preflight::subscription(client, &settings.azure.subscription).await?;

@@ -11,6 +11,7 @@ use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -31,6 +32,7 @@ use crate::{
     cli::{CLIENT, LooksArgs, SERVER},
     core::{
         azure::desk::Wish,
+        effect::Effect,
         event::{Event, Fact, Feed, FeedState, Trouble},
         update::ui::Ui,
     },
@@ -44,6 +46,7 @@ use super::{
     azure::{
         ConfigArgs,
         desk::{self, Office},
+        hands,
     },
     complain, duration,
     headless::{Ending, Faults, Outcome, Plan, Runner, Targets},
@@ -193,16 +196,18 @@ fn run_on_screen(mut args: Args) -> Result<ExitCode> {
             model,
             log_since_ms,
         } = begin_or_resume(&state, args.from_scratch);
-        let wishes = socket.split_azure();
+        let (wishes, orders) = (socket.split_azure(), socket.split_machines());
         let mut ui = Ui::new(fastrand::u64(..));
         let mut scratch = None;
         if args.from_scratch {
             args.lab.azure = Some(scratch::TIME_SCALE);
             ui.order = scratch::load(&args.lab);
-            scratch = Some(wishes);
+            scratch = Some((wishes, orders));
         } else {
             let office = Office::usual(ConfigArgs::default())?;
-            desk::start(office, socket.sink(), wishes, socket.closing());
+            let (sink, closing) = (socket.sink(), socket.closing());
+            desk::start(Arc::clone(&office), sink.clone(), wishes, closing.clone());
+            hands::start(office, sink, orders, closing, false);
         }
         let cockpit = match Cockpit::open(looks, model, ui, wires) {
             Ok(cockpit) => cockpit,
@@ -238,7 +243,7 @@ struct Held {
     log_since_ms: Option<i64>,
     /// Wishes about Azure, if there is nothing but an Azure at first; until the lab
     /// is there, they wait.
-    scratch: Option<mpsc::Receiver<Wish>>,
+    scratch: Option<(mpsc::Receiver<Wish>, mpsc::Receiver<Effect>)>,
 }
 
 impl Held {
@@ -322,8 +327,9 @@ impl Held {
         if self.args.azure.is_some() {
             options.nowhere = Some("no cluster yet".to_owned());
             let office = scratch::office(dir)?;
-            if let Some(wishes) = self.scratch.take() {
-                desk::start(office, sink.clone(), wishes, closing.clone());
+            if let Some((wishes, orders)) = self.scratch.take() {
+                desk::start(Arc::clone(&office), sink.clone(), wishes, closing.clone());
+                hands::start(office, sink.clone(), orders, closing.clone(), false);
             }
         }
         Ok(options)

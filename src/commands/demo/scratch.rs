@@ -9,6 +9,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
+    sync::Arc,
     time::Instant,
 };
 
@@ -113,11 +114,11 @@ fn write_settings(dir: &Path, about: &Endpoints) -> Result<PathBuf> {
 ///
 /// # Errors
 /// The lab does not say where its Azure is, or the settings cannot be written.
-pub(super) fn office(dir: &Path) -> Result<Office> {
+pub(super) fn office(dir: &Path) -> Result<Arc<Office>> {
     let about = Endpoints::read(dir)?;
     let config = ConfigArgs::of(write_settings(dir, &about)?);
     let variables = about.variables();
-    Ok(Office {
+    Ok(Arc::new(Office {
         config,
         state: StateDir::at(dir.join(OWN)),
         environment: Box::new(move |wanted| {
@@ -125,7 +126,7 @@ pub(super) fn office(dir: &Path) -> Result<Office> {
             let found = all.find(|(name, _)| *name == wanted);
             found.map(|(_, value)| value.clone())
         }),
-    })
+    }))
 }
 
 /// What the demo asks of the workload, besides what its settings say.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     clean::{Preview, Scope},
     plan::{Action, Plan},
-    progress::{Progress, Resource},
+    progress::{Progress, Resource, State},
 };
 use crate::core::{time::Time, workload::order::Order};
 
@@ -114,13 +114,33 @@ pub struct Desk {
     pub preview: Option<Preview>,
     /// Every resource that was heard of since the last wish began, in the order in
     /// which they were heard of.
-    pub resources: Vec<Resource>,
+    pub resources: Vec<Heard>,
     /// What was said since the last wish began.
     pub lines: VecDeque<(Time, String)>,
     /// What came of the last wish: nothing, or why it failed.
     pub outcome: Option<(Wish, Option<String>)>,
     /// What was last heard of the test bed's cluster.
     pub cluster: Option<Cluster>,
+}
+
+/// What was last heard of a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// What.
+    pub resource: Resource,
+    /// When.
+    pub at: Time,
+}
+
+impl Heard {
+    /// How long it is being worked on at `now`, or was, seconds, where Azure says so.
+    pub fn seconds(&self, now: Time) -> Option<f64> {
+        let seconds = self.resource.seconds?;
+        Some(match self.resource.state {
+            State::Running => seconds + now.since(self.at).as_secs_f64(),
+            State::Done | State::Failed => seconds,
+        })
+    }
 }
 
 impl Desk {
@@ -140,12 +160,17 @@ impl Desk {
             Seen::Planned(plan) => self.plan = Some((**plan).clone()),
             Seen::Previewed(preview) => self.preview = Some(preview.clone()),
             Seen::Progress(Progress::Resource(resource)) => {
-                let same = |known: &&mut Resource| {
+                let heard = Heard {
+                    resource: resource.clone(),
+                    at,
+                };
+                let same = |known: &&mut Heard| {
+                    let known = &known.resource;
                     known.kind.eq_ignore_ascii_case(&resource.kind) && known.name == resource.name
                 };
                 match self.resources.iter_mut().find(same) {
-                    Some(known) => *known = resource.clone(),
-                    None => self.resources.push(resource.clone()),
+                    Some(known) => *known = heard,
+                    None => self.resources.push(heard),
                 }
             }
             Seen::Progress(Progress::Step { doing }) => self.say(at, doing.clone()),
@@ -227,11 +252,12 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::core::azure::{
         clean::{Fate, Object},
         plan::{Change, Check, Verdict},
-        progress::State,
     };
 
     fn plan(action: Action) -> Plan {
@@ -342,6 +368,25 @@ mod tests {
         };
         seen(&mut desk, &[at(State::Running), at(State::Done)]);
         assert_eq!(desk.resources.len(), 1);
-        assert_eq!(desk.resources[0].state, State::Done);
+        assert_eq!(desk.resources[0].resource.state, State::Done);
+    }
+
+    #[test]
+    fn what_is_worked_on_grows_older_while_nothing_is_heard() {
+        let mut heard = Heard {
+            resource: Resource {
+                kind: "a/b".to_owned(),
+                name: "x".to_owned(),
+                state: State::Running,
+                word: String::new(),
+                seconds: Some(10.0),
+                error: None,
+            },
+            at: Time::ZERO,
+        };
+        let later = Time::ZERO + Duration::from_secs(5);
+        assert_eq!(heard.seconds(later), Some(15.0));
+        heard.resource.state = State::Done;
+        assert_eq!(heard.seconds(later), Some(10.0));
     }
 }

@@ -159,7 +159,7 @@ fn about(scene: &Scene<'_>, room: usize) -> Vec<Line<'static>> {
 fn place(sight: &Sight) -> String {
     let account = &sight.account;
     let cluster = match &sight.cluster {
-        None if sight.things.is_empty() => "which is not there: nothing is made yet".to_owned(),
+        None if sight.things.is_empty() => "nothing is made yet".to_owned(),
         None => "no cluster".to_owned(),
         Some(Cluster {
             name,

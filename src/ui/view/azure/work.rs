@@ -50,14 +50,15 @@ pub(super) fn lines(scene: &Scene<'_>) -> Vec<Line<'static>> {
             Span::raw(text.clone()),
         ]));
     }
-    for resource in &desk.resources {
+    for heard in &desk.resources {
+        let resource = &heard.resource;
         let (mark, style) = match resource.state {
             State::Running => (scene.glyphs.spinner(scene.clock), theme.warn),
             State::Done => (scene.glyphs.good, theme.good),
             State::Failed => (scene.glyphs.bad, theme.bad),
         };
-        let took = resource
-            .seconds
+        let took = heard
+            .seconds(scene.clock)
             .map_or_else(String::new, |seconds| format!(" {seconds:.0} s"));
         let why = resource
             .error

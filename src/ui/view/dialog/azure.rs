@@ -226,14 +226,15 @@ fn progress(scene: &Scene<'_>, desk: &Desk, lines: &mut Vec<Line<'_>>) {
     if desk.resources.is_empty() && desk.lines.is_empty() {
         return;
     }
-    for resource in &desk.resources {
+    for heard in &desk.resources {
+        let resource = &heard.resource;
         let (mark, style) = match resource.state {
             State::Running => ('.', theme.warn),
             State::Done => ('+', theme.good),
             State::Failed => ('!', theme.bad),
         };
-        let took = resource
-            .seconds
+        let took = heard
+            .seconds(scene.clock)
             .map_or_else(String::new, |seconds| format!(" {seconds:.0} s"));
         let why = resource
             .error
