@@ -103,11 +103,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
             ..
         } = laid;
         let of_machines = matches!(args.fault, Faults::One(fault) if fault.by_azure().is_some());
-        if of_machines && hands::warn() {
+        let office = Office::usual(args.config)?;
+        if of_machines && hands::warn(&office.state) {
             complain(UNSUPPORTED);
         }
         let orders = socket.split_machines();
-        let office = Office::usual(args.config)?;
         hands::start(office, socket.sink(), orders, socket.closing(), false);
         let adapter = socket.start(args.cluster.into());
         let stop = async {

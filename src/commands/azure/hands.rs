@@ -70,24 +70,21 @@ pub fn start(
     });
 }
 
-/// Whether what Azure's support says is yet to be said; from now on it is not.
-pub fn warn() -> bool {
-    let untold = !was_warned();
-    if let Some(file) = untold.then(mark).flatten() {
-        let made = file.parent().map_or(Ok(()), fs::create_dir_all);
-        // Who cannot remember says it again.
-        let _ = made.and_then(|()| fs::write(file, ""));
+/// Whether what Azure's support says is yet to be said where `state` is kept; from
+/// now on it is not.
+pub fn warn(state: &StateDir) -> bool {
+    let file = mark(state);
+    if file.exists() {
+        return false;
     }
-    untold
+    let made = file.parent().map_or(Ok(()), fs::create_dir_all);
+    // Who cannot remember says it again.
+    let _ = made.and_then(|()| fs::write(file, ""));
+    true
 }
 
-fn was_warned() -> bool {
-    mark().is_some_and(|file| file.exists())
-}
-
-fn mark() -> Option<PathBuf> {
-    let state = StateDir::find().ok()?;
-    Some(state.path().join("azure").join("warned-of-machines"))
+fn mark(state: &StateDir) -> PathBuf {
+    state.path().join("azure").join("warned-of-machines")
 }
 
 /// A test bed that somebody is signed in to.
@@ -162,7 +159,7 @@ impl Hands {
 
     /// Looks at the machines, until they can be seen.
     async fn look(&self) -> Result<(), Closed> {
-        if was_warned() {
+        if mark(&self.office.state).exists() {
             self.sink.send(Fact::Bed(Told::Warned)).await?;
         }
         for tried in 0.. {
@@ -205,7 +202,7 @@ impl Hands {
                     lasts: None,
                 };
                 // Whoever confirmed this has read it.
-                warn();
+                warn(&self.office.state);
                 self.sink.send(Fact::Bed(Told::Warned)).await?;
                 self.sink.send(injected).await?;
                 let done = operate(&bed.client, &machine, operation, &mut |_| {}).await;
@@ -333,4 +330,17 @@ async fn start_all(bed: &Bed, machines: Vec<Machine>) -> Result<()> {
         started?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_azures_support_says_is_said_once_wherever_state_is_kept() {
+        let (mine, demos) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mine, demos) = (StateDir::at(mine.path()), StateDir::at(demos.path()));
+        assert!(warn(&demos) && !warn(&demos));
+        assert!(warn(&mine), "the demo's is not mine");
+    }
 }
