@@ -3,7 +3,7 @@
 
 mod activity;
 mod things;
-mod work;
+pub(super) mod work;
 
 use ratatui::{
     buffer::Buffer,

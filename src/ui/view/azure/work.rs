@@ -4,7 +4,10 @@ use ratatui::text::{Line, Span};
 
 use super::Scene;
 use crate::{
-    core::azure::{plan::kind_name, progress::State},
+    core::{
+        azure::{desk::Heard, plan::kind_name, progress::State},
+        time::Time,
+    },
     ui::{format, view::pack::Part},
 };
 
@@ -57,20 +60,12 @@ pub(super) fn lines(scene: &Scene<'_>) -> Vec<Line<'static>> {
             State::Done => (scene.glyphs.good, theme.good),
             State::Failed => (scene.glyphs.bad, theme.bad),
         };
-        let took = heard
-            .seconds(scene.clock)
-            .map_or_else(String::new, |seconds| format!(" {seconds:.0} s"));
-        let why = resource
-            .error
-            .as_ref()
-            .map_or_else(String::new, |why| format!(": {why}"));
         lines.push(Line::from(vec![
             Span::styled(format!("{mark} "), style),
             Span::raw(format!(
-                "{} {} {}{took}{why}",
+                "{} {}",
                 kind_name(&resource.kind),
-                resource.name,
-                resource.word
+                how_far(heard, scene.clock)
             )),
         ]));
     }
@@ -78,4 +73,17 @@ pub(super) fn lines(scene: &Scene<'_>) -> Vec<Line<'static>> {
         lines.push(Line::styled(why.clone(), theme.bad));
     }
     lines
+}
+
+/// A resource by name, how far it is, for how long, and why not further.
+pub(in crate::ui::view) fn how_far(heard: &Heard, now: Time) -> String {
+    let resource = &heard.resource;
+    let took = heard
+        .seconds(now)
+        .map_or_else(String::new, |seconds| format!(" {seconds:.0} s"));
+    let why = resource
+        .error
+        .as_ref()
+        .map_or_else(String::new, |why| format!(": {why}"));
+    format!("{} {}{took}{why}", resource.name, resource.word)
 }

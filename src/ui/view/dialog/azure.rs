@@ -6,7 +6,10 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{super::chrome, Scene, folded, scrolling};
+use super::{
+    super::{azure::work::how_far, chrome},
+    Scene, folded, scrolling,
+};
 use crate::{
     core::{
         action::Action as Do,
@@ -233,20 +236,12 @@ fn progress(scene: &Scene<'_>, desk: &Desk, lines: &mut Vec<Line<'_>>) {
             State::Done => ('+', theme.good),
             State::Failed => ('!', theme.bad),
         };
-        let took = heard
-            .seconds(scene.clock)
-            .map_or_else(String::new, |seconds| format!(" {seconds:.0} s"));
-        let why = resource
-            .error
-            .as_ref()
-            .map_or_else(String::new, |why| format!(": {why}"));
         lines.push(Line::from(vec![
             Span::styled(format!("{mark} "), style),
             Span::raw(format!(
-                "{:<18} {} {}{took}{why}",
+                "{:<18} {}",
                 kind_name(&resource.kind),
-                resource.name,
-                resource.word
+                how_far(heard, scene.clock)
             )),
         ]));
     }
