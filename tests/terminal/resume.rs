@@ -79,8 +79,13 @@ fn a_trial_that_was_open_meanwhile_counts_and_is_not_timed() {
     for pid in &servers {
         send(*pid, Signal::STOP);
     }
+    let clients = sandbox.processes_called("Job");
     inject(&mut terminal, None, 'p');
     terminal.see(|s| trial(s, 1).is_some());
+    // A trial begins before the kill is sent.
+    eventually("the client is killed", || {
+        !clients.iter().any(|pid| is_alive(*pid))
+    });
     kill_cockpit(terminal);
     for pid in &servers {
         send(*pid, Signal::CONT);
