@@ -163,18 +163,16 @@ async fn ground(client: &Client, settings: &Settings, args: &Args) -> Result<Pat
 
 /// The image that the settings mean; with `dir`, built first.
 async fn image(client: &Client, settings: &Settings, dir: Option<&Path>) -> Result<String> {
-    let named = format!("{}:{}", order::IMAGE, env!("CARGO_PKG_VERSION"));
     if let Some(dir) = dir {
         let files = [build::DOCKERFILE, OWN_DOCKERFILE];
         let file = files.into_iter().find(|file| dir.join(file).is_file());
         let file = file.unwrap_or(build::DOCKERFILE);
-        let image = build::from(client, settings, dir, file, &named).await?;
+        let image = build::from(client, settings, dir, file, &order::our_image()).await?;
         return Ok(image.image);
     }
-    Ok(match (&settings.workload.image, &settings.registry.name) {
-        (image, _) if !image.is_empty() => image.clone(),
-        (_, registry) => format!("{registry}.azurecr.io/{named}"),
-    })
+    settings
+        .image()
+        .ok_or_else(|| eyre!("aks-tui.yaml names neither workload.image nor registry.name"))
 }
 
 /// What the settings say of a deployment; what a person asks for comes before it.

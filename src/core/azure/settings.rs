@@ -321,13 +321,24 @@ impl Default for Workload {
 }
 
 impl Settings {
+    /// The workload's image: the one that is named, else ours in the test bed's
+    /// registry, which is where `build` puts it.
+    pub fn image(&self) -> Option<String> {
+        let (named, registry) = (&self.workload.image, &self.registry.name);
+        if named.is_empty() {
+            let ours = || format!("{registry}.azurecr.io/{}", order::our_image());
+            return (!registry.is_empty()).then(ours);
+        }
+        Some(named.clone())
+    }
+
     /// What a deployment onto this test bed asks for.
     pub fn order(&self) -> Order {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
         let share = self.storage.shares.first();
         let shares = share.filter(|_| !self.storage.account.is_empty());
         Order {
-            image: given(&self.workload.image),
+            image: self.image(),
             storage: shares.map(|share| order::Storage::Share {
                 share: share.name.clone(),
                 // The secret names the account: nobody has to look for it.
@@ -348,4 +359,20 @@ pub struct Legacy {
     pub service_principal: String,
     /// The address in its registry secret.
     pub docker_email: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_the_one_that_is_named_else_ours_in_the_registry() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.image(), None);
+        "xyz".clone_into(&mut settings.registry.name);
+        let ours = format!("xyz.azurecr.io/{}", order::our_image());
+        assert_eq!(settings.image(), Some(ours));
+        "somebody/else:1".clone_into(&mut settings.workload.image);
+        assert_eq!(settings.order().image.as_deref(), Some("somebody/else:1"));
+    }
 }

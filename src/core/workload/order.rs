@@ -9,6 +9,11 @@ use super::Workload;
 /// The image that is deployed when nobody names another.
 pub const IMAGE: &str = "aks-tui/perftest";
 
+/// Our image of this version, as a registry names it after its own address.
+pub fn our_image() -> String {
+    format!("{IMAGE}:{}", env!("CARGO_PKG_VERSION"))
+}
+
 /// The secret with the name and the key of the storage account, as AMBROSIA's
 /// scripts call it.
 pub const SECRET: &str = "azure-fileshare-secret";
