@@ -28,23 +28,14 @@ use ratatui::{
     layout::Rect,
     style::{Color, Modifier},
 };
-use screen::Screen;
+use screen::{SIZES, Screen, at_sizes};
 use story::Story;
-
-/// The sizes that every picture is made for.
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (240, 60)];
 
 /// A picture of the story at each size, after these actions.
 fn pictures(name: &str, story: Story, actions: &[Action]) {
-    let mut screen = Screen::new(story);
-    for (width, height) in SIZES {
-        screen.resize(width, height);
-        screen.start_anew();
-        for action in actions {
-            screen.act(*action);
-        }
-        insta::assert_snapshot!(format!("{name}_{width}x{height}"), screen.text());
-    }
+    at_sizes(&SIZES, story, actions, |size, text| {
+        insta::assert_snapshot!(format!("{name}_{size}"), text);
+    });
 }
 
 #[test]

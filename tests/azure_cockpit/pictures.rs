@@ -11,20 +11,14 @@ use aks_tui::core::{
     event::Fact,
 };
 
-use crate::{drawn::Screen, story::Story};
+use crate::{drawn::at_sizes, story::Story};
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 36)];
 
 pub fn pictures(name: &str, story: Story, actions: &[Action]) {
-    let mut screen = Screen::new(story);
-    for (width, height) in SIZES {
-        screen.resize(width, height);
-        screen.start_anew();
-        for action in actions {
-            screen.act(*action);
-        }
-        insta::assert_snapshot!(format!("{name}_{width}x{height}"), screen.text());
-    }
+    at_sizes(&SIZES, story, actions, |size, text| {
+        insta::assert_snapshot!(format!("{name}_{size}"), text);
+    });
 }
 
 fn change(kind: &str, name: &str, action: Becomes) -> Change {

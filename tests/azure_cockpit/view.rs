@@ -14,20 +14,15 @@ use aks_tui::core::{
     event::Fact,
 };
 
-use crate::{drawn::Screen, story::Story};
-
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (240, 60)];
+use crate::{
+    drawn::{SIZES, at_sizes},
+    story::Story,
+};
 
 fn pictures(name: &str, story: Story, actions: &[Action]) {
-    let mut screen = Screen::new(story);
-    for (width, height) in SIZES {
-        screen.resize(width, height);
-        screen.start_anew();
-        for action in actions {
-            screen.act(*action);
-        }
-        insta::assert_snapshot!(format!("{name}_{width}x{height}"), screen.text());
-    }
+    at_sizes(&SIZES, story, actions, |size, text| {
+        insta::assert_snapshot!(format!("{name}_{size}"), text);
+    });
 }
 
 /// So many hours before the story begins.

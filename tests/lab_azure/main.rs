@@ -11,6 +11,7 @@ mod azure;
 mod deployments;
 mod entra;
 mod groups;
+mod machines;
 mod many;
 mod prices;
 mod registry;

@@ -19,6 +19,28 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 
 use crate::story::Story;
 
+/// The sizes that pictures are made for.
+pub const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (240, 60)];
+
+/// Hands over the story's screen at each size, after these actions, with the name of
+/// the size. Pictures are named after the module that asserts them, so that is there.
+pub fn at_sizes(
+    sizes: &[(u16, u16)],
+    story: Story,
+    actions: &[Action],
+    mut seen: impl FnMut(&str, String),
+) {
+    let mut screen = Screen::new(story);
+    for &(width, height) in sizes {
+        screen.resize(width, height);
+        screen.start_anew();
+        for action in actions {
+            screen.act(*action);
+        }
+        seen(&format!("{width}x{height}"), screen.text());
+    }
+}
+
 /// A story, and the cockpit that shows it.
 pub struct Screen {
     pub story: Story,
